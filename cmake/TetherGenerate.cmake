@@ -1,0 +1,1 @@
+# tether_generate is defined together with the generator.

@@ -1,0 +1,271 @@
+/* tether/rpc.h: remote calls that carry a context.
+ *
+ * Most programs use the typed functions that protoc-gen-tether writes; they are thin wrappers over this
+ * header. A client:
+ *
+ *   tether_client *client;
+ *   if (tether_client_open("ipc:///run/greeter.sock", NULL, &client) != TETHER_OK) ...
+ *   TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), 200 * TETHER_MS);
+ *   TETHER_SCOPED_CALL tether_call *call = demo_v1_greeter_client_say_hello(client, ctx, &request, NULL);
+ *   if (tether_call_code(call) == TETHER_OK) puts(demo_v1_greeter_say_hello_reply(call)->text);
+ *   else fprintf(stderr, "%s\n", tether_call_message(call));
+ *
+ * A server:
+ *
+ *   static tether_code say_hello(const tether_ctx *ctx, tether_call *call, const Demo__V1__HelloRequest *request,
+ *                                Demo__V1__HelloReply *reply, void *data) {
+ *     reply->text = tether_call_printf(call, "hello %s", request->name);
+ *     return reply->text ? TETHER_OK : TETHER_RESOURCE_EXHAUSTED;
+ *   }
+ *   ...
+ *   demo_v1_greeter_register(server, &(demo_v1_greeter_service){.say_hello = say_hello}, NULL)
+ *
+ * The rules:
+ *
+ *  1. A call is one object, the same type on both sides, reference counted. Everything read from it (reply,
+ *     message, metadata, cause) is borrowed from it and lives as long as it.
+ *  2. A call ends exactly once, with one status. What comes first decides: the server's answer, the end of
+ *     the context, a cancel, the loss of the connection.
+ *  3. When the context of a call ends, the server is told why, and its handler's context ends with the same
+ *     cause and origin. When a handler's call ends, the handler's context ends, and with it every call made
+ *     under it.
+ *  4. Completion callbacks and inline handlers run on an I/O thread: they must not block, and may start,
+ *     cancel and release calls. Pooled handlers (the default) may block.
+ *  5. tether_client_close and tether_server_close wait for running callbacks and handlers, and so must not
+ *     be called from one. */
+#ifndef TETHER_RPC_H
+#define TETHER_RPC_H
+
+#include <protobuf-c/protobuf-c.h>
+#include <tether/ctx.h>
+#include <tether/metadata.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tether_client tether_client;
+typedef struct tether_server tether_server;
+typedef struct tether_call tether_call;
+
+/* ---- Limits and options -------------------------------------------------------------------- */
+
+/* Zero in any field means its default. */
+typedef struct tether_limits {
+  size_t max_message_bytes;  /* of one received message; default 4 MiB (gRPC's) */
+  size_t max_metadata_bytes; /* of one received list, counted by tether_metadata_size; default 8 KiB */
+  size_t max_unpacked_bytes; /* memory one received message may unfold into; default 4 * max_message_bytes */
+  uint32_t max_streams;      /* calls in flight per connection; a server's default is 1024. A client's calls
+                                beyond the server's limit wait in the client, in order */
+  size_t max_forward_bytes;  /* of forwarded values, counted alike; default 4 KiB. Beyond it they are dropped */
+} tether_limits;
+
+/* TLS, for tls+tcp:// and wss:// URLs. Text is PEM. */
+typedef struct tether_tls {
+  const char *ca_pem;       /* trusted roots; for a server: what client certificates must be signed by */
+  const char *cert_pem;     /* own certificate chain; NULL for a client without one */
+  const char *key_pem;      /* its private key */
+  const char *server_name;  /* client: the name to check instead of the URL's host */
+  bool require_client_cert; /* server: refuse clients without a valid certificate */
+} tether_tls;
+
+typedef struct tether_client_options {
+  tether_limits limits;
+  const tether_tls *tls;      /* borrowed during open */
+  int64_t backoff_initial_ns; /* default 1 s; gRPC's connection back-off (doc/connection-backoff.md): */
+  int64_t backoff_max_ns;     /* default 120 s; delay *= 1.6, jitter 0.2, reset by the peer's HELLO */
+  int64_t connect_timeout_ns; /* default 20 s per attempt */
+} tether_client_options;
+
+typedef struct tether_server_options {
+  tether_limits limits;
+  const tether_tls *tls;         /* borrowed during listen */
+  int max_workers;               /* threads for pooled handlers; default 64, started as needed */
+  const tether_key *const *keys; /* NULL-terminated: value keys to decode from incoming calls; static */
+} tether_server_options;
+
+/* Options of one call. NULL or zero fields mean the default. */
+typedef struct tether_call_options {
+  int64_t timeout_ns;              /* the effective deadline is the earlier of this and the context's;
+                                      0: the method's default; TETHER_FOREVER: none */
+  bool wait_for_ready;             /* while disconnected: wait for a connection instead of failing */
+  const tether_metadata *metadata; /* sent along; copied before the function returns */
+} tether_call_options;
+
+/* ---- Methods (written by the code generator) ----------------------------------------------- */
+
+typedef enum tether_method_flags {
+  TETHER_METHOD_IDEMPOTENT = 1,        /* safe to run twice */
+  TETHER_METHOD_INLINE = 2,            /* the handler runs on the I/O thread and must not block */
+  TETHER_METHOD_DEADLINE_REQUIRED = 4, /* calls without a deadline are refused on both sides: INVALID_ARGUMENT */
+  TETHER_METHOD_CLIENT_STREAMING = 8,  /* reserved for streaming */
+  TETHER_METHOD_SERVER_STREAMING = 16, /* reserved for streaming */
+} tether_method_flags;
+
+/* One method. Static. */
+typedef struct tether_method {
+  const char *path; /* "/package.Service/Method" */
+  const ProtobufCMessageDescriptor *request;
+  const ProtobufCMessageDescriptor *reply;
+  int64_t default_timeout_ns; /* 0: none */
+  unsigned flags;
+} tether_method;
+
+/* A handler in untyped form: `service` is the typed table given to register, `data` its user data. */
+typedef tether_code (*tether_handler_fn)(const tether_ctx *ctx, tether_call *call, const ProtobufCMessage *request,
+                                         ProtobufCMessage *reply, const void *service, void *data);
+
+/* A method as served. handler NULL: UNIMPLEMENTED. */
+typedef struct tether_served_method {
+  const tether_method *method;
+  tether_handler_fn handler;
+} tether_served_method;
+
+/* ---- Client -------------------------------------------------------------------------------- */
+
+/* Makes a client of `url`: ipc:///path, tcp://host:port, tls+tcp://host:port, ws://host:port/path. Returns at
+ * once and connects in the background; reconnects for as long as it is open.
+ * TETHER_INVALID_ARGUMENT: a URL or TLS option that cannot work (the reason goes to standard error).
+ * TETHER_RESOURCE_EXHAUSTED: no memory. Any thread may use a client. `options` may be NULL. */
+TETHER_API TETHER_MUST_USE tether_code tether_client_open(const char *url, const tether_client_options *options,
+                                                          tether_client **client);
+
+/* Ends every call in flight with TETHER_CANCELLED, waits for their callbacks, closes the connection. */
+TETHER_API void tether_client_close(tether_client *client);
+
+typedef enum tether_connectivity {
+  TETHER_IDLE = 0, /* reserved: this client connects at once */
+  TETHER_CONNECTING = 1,
+  TETHER_READY = 2,
+  TETHER_TRANSIENT_FAILURE = 3,
+  TETHER_SHUTDOWN = 4,
+} tether_connectivity;
+
+/* The connection's state now. */
+TETHER_API tether_connectivity tether_client_connectivity(tether_client *client);
+
+/* Waits until the client is READY: TETHER_OK; else tether_ctx_err(ctx), or TETHER_CANCELLED once closed. */
+TETHER_API TETHER_MUST_USE tether_code tether_client_wait_ready(tether_client *client, const tether_ctx *ctx);
+
+/* Called once when the call has ended, on an I/O thread, a timer thread or the thread that cancelled; also
+ * before tether_call_start returns when the call fails at once. No lock is held. */
+typedef void (*tether_call_done_fn)(tether_call *call, void *data);
+
+/* A unary call, blocking until it has ended. Never NULL: without memory the result is a call that ended with
+ * TETHER_RESOURCE_EXHAUSTED. Read it with tether_call_code and the readers below; release it with
+ * tether_call_unref. `request` must be of the method's request type; it is packed before the function returns.
+ * The call ends at the latest when ctx does. */
+TETHER_API TETHER_MUST_USE tether_call *tether_call_unary(tether_client *client, const tether_ctx *ctx,
+                                                          const tether_method *method, const ProtobufCMessage *request,
+                                                          const tether_call_options *options);
+
+/* The same without blocking: `done` (may be NULL) is called when the call has ended. The reference returned is
+ * the caller's; the callback's `call` is borrowed. Never NULL. */
+TETHER_API TETHER_MUST_USE tether_call *tether_call_start(tether_client *client, const tether_ctx *ctx,
+                                                          const tether_method *method, const ProtobufCMessage *request,
+                                                          const tether_call_options *options, tether_call_done_fn done,
+                                                          void *data);
+
+/* Waits until the call has ended (its own context bounds that). Not from a callback. Returns its code. */
+TETHER_API tether_code tether_call_wait(tether_call *call);
+
+/* Ends the call with TETHER_CANCELLED and tells the server; NULL cause: tether_cause_canceled. Idempotent;
+ * nothing happens to a call that has ended. Does not wait for the network. Client side. */
+TETHER_API void tether_call_cancel(tether_call *call, const tether_cause *cause);
+
+/* ---- What a call ended with (either side, after its end) ----------------------------------- */
+
+/* The status code; only meaningful once the call has ended. */
+TETHER_API tether_code tether_call_code(const tether_call *call);
+
+/* The status message, UTF-8, "" if none. */
+TETHER_API const char *tether_call_message(const tether_call *call);
+
+/* Why a call was cut: the cause its context ended with, or the one the server sent; NULL if it was not. */
+TETHER_API const tether_cause *tether_call_cause(const tether_call *call);
+
+/* The reply, NULL unless the code is TETHER_OK. */
+TETHER_API const ProtobufCMessage *tether_call_reply(const tether_call *call);
+
+/* What the server sent before and after the reply; NULL or empty if nothing. A failing call that sent no
+ * initial metadata before has everything in the trailers (gRPC's Trailers-Only). */
+TETHER_API const tether_metadata *tether_call_initial_metadata(const tether_call *call);
+TETHER_API const tether_metadata *tether_call_trailers(const tether_call *call);
+
+/* ---- Sharing ------------------------------------------------------------------------------- */
+
+TETHER_API TETHER_MUST_USE tether_call *tether_call_ref(tether_call *call);
+TETHER_API void tether_call_unref(tether_call *call);
+static inline void tether_call_unrefp(tether_call **call) { tether_call_unref(*call); }
+#define TETHER_SCOPED_CALL TETHER_CLEANUP(tether_call_unrefp)
+
+/* ---- Server -------------------------------------------------------------------------------- */
+
+/* A server without listeners. TETHER_RESOURCE_EXHAUSTED: no memory or thread. `options` may be NULL. */
+TETHER_API TETHER_MUST_USE tether_code tether_server_open(const tether_server_options *options, tether_server **server);
+
+/* Adds methods; `methods` and `service` must outlive the server. Before the first listen.
+ * TETHER_ALREADY_EXISTS: a path is served already. TETHER_FAILED_PRECONDITION: already listening. */
+TETHER_API TETHER_MUST_USE tether_code tether_server_add(tether_server *server, const tether_served_method *methods,
+                                                         size_t count, const void *service, void *data);
+
+/* Listens on `url` (as tether_client_open; tcp://127.0.0.1:0 picks a port). May be called for several URLs. A
+ * socket file left by a dead process is replaced; one with a live server is not.
+ * TETHER_INVALID_ARGUMENT: bad URL or TLS options. TETHER_UNAVAILABLE: the address cannot be bound. The
+ * reason goes to standard error. */
+TETHER_API TETHER_MUST_USE tether_code tether_server_listen(tether_server *server, const char *url);
+
+/* The TCP port of the first tcp, tls+tcp or ws listener; 0 if none. */
+TETHER_API uint16_t tether_server_port(const tether_server *server);
+
+/* Stops listening, tells clients (GOAWAY), lets accepted calls finish for at most `grace_ns`, then cancels the
+ * rest with cause SHUTDOWN (they end UNAVAILABLE at the client). Returns when every handler has returned. */
+TETHER_API void tether_server_shutdown(tether_server *server, int64_t grace_ns);
+
+/* tether_server_shutdown(server, 0), then releases the server. Takes NULL. */
+TETHER_API void tether_server_close(tether_server *server);
+
+/* ---- Inside a handler ---------------------------------------------------------------------- */
+
+/* A handler gets the call's context, the request, and an initialised reply to fill in, and returns the status.
+ * On TETHER_OK the reply is sent. What the reply points to must live until the call is released: take it from
+ * tether_call_alloc and friends, or point into the request. Its context ends when the call does. */
+
+/* Sets the status message and returns `code`: `return tether_call_fail(call, TETHER_NOT_FOUND, "no %s", x);`
+ * TETHER_OK or a number outside the enum becomes TETHER_UNKNOWN. */
+TETHER_API TETHER_MUST_USE tether_code tether_call_fail(tether_call *call, tether_code code, const char *format, ...)
+    TETHER_PRINTF(3, 4);
+
+/* Memory that lives as long as the call; zeroed, aligned for any type. NULL without memory. Safe from any
+ * thread until the call ends. */
+TETHER_API TETHER_MUST_USE void *tether_call_alloc(tether_call *call, size_t size);
+TETHER_API TETHER_MUST_USE char *tether_call_strdup(tether_call *call, const char *text);
+TETHER_API TETHER_MUST_USE char *tether_call_printf(tether_call *call, const char *format, ...) TETHER_PRINTF(2, 3);
+
+/* What the client sent along. */
+TETHER_API const tether_metadata *tether_call_metadata(const tether_call *call);
+
+/* Appends to what goes back before the reply / after it. Errors as tether_metadata_add (a key that ends in
+ * "-bin" takes any bytes); TETHER_FAILED_PRECONDITION once it has been sent. `len` counts value's bytes. */
+TETHER_API TETHER_MUST_USE tether_code tether_call_add_initial(tether_call *call, const char *key, const void *value,
+                                                               size_t len);
+TETHER_API TETHER_MUST_USE tether_code tether_call_add_trailer(tether_call *call, const char *key, const void *value,
+                                                               size_t len);
+
+/* The call's context (a server call's, or what a client call runs under). Borrowed. */
+TETHER_API const tether_ctx *tether_call_ctx(const tether_call *call);
+
+/* The method's path and the peer's address, for logs. */
+TETHER_API const char *tether_call_path(const tether_call *call);
+TETHER_API const char *tether_call_peer(const tether_call *call);
+
+/* Replying later: after tether_call_defer the handler's return value is ignored, and the call, its request and
+ * reply stay valid until tether_call_finish, which some thread must call exactly once. It sends the reply and
+ * ends the call's context. Returns the reply to fill in. */
+TETHER_API ProtobufCMessage *tether_call_defer(tether_call *call);
+TETHER_API void tether_call_finish(tether_call *call, tether_code code);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
