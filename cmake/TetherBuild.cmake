@@ -8,6 +8,12 @@ if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE RelWithDebInfo)
 endif()
 
+# Several build trees of the same sources are usual here (dev, sanitizers, clang): ccache pays where present.
+find_program(CCACHE_EXECUTABLE ccache)
+if(CCACHE_EXECUTABLE AND NOT DEFINED CMAKE_C_COMPILER_LAUNCHER)
+  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE_EXECUTABLE})
+endif()
+
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(PROTOBUF_C REQUIRED IMPORTED_TARGET libprotobuf-c)
@@ -25,16 +31,28 @@ if(TETHER_SANITIZE)
 endif()
 
 # tether_library(NAME SOURCES... ): a static library (for tests and in-tree programs, with private symbols
-# visible) and the shared one that is installed, from the same objects.
+# visible) and the shared one that is installed, from the same objects. Objects of another target, given as
+# $<TARGET_OBJECTS:...>, go into both.
 function(tether_library name)
-  add_library(${name}-objects OBJECT ${ARGN})
+  set(sources ${ARGN})
+  set(objects ${ARGN})
+  list(FILTER sources EXCLUDE REGEX "TARGET_OBJECTS")
+  list(FILTER objects INCLUDE REGEX "TARGET_OBJECTS")
+  if(NOT sources)
+    set(sources ${CMAKE_CURRENT_BINARY_DIR}/empty.c) # nothing written yet
+    file(WRITE ${sources} "typedef int tth_empty;\n")
+  endif()
+  add_library(${name}-objects OBJECT ${sources})
   target_include_directories(${name}-objects PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                                                     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
   target_link_libraries(${name}-objects PRIVATE tether-warnings)
-  add_library(${name} STATIC $<TARGET_OBJECTS:${name}-objects>)
-  add_library(${name}-shared SHARED $<TARGET_OBJECTS:${name}-objects>)
+  add_library(${name} STATIC $<TARGET_OBJECTS:${name}-objects> ${objects})
+  add_library(${name}-shared SHARED $<TARGET_OBJECTS:${name}-objects> ${objects})
   set_target_properties(${name}-shared PROPERTIES OUTPUT_NAME ${name} VERSION ${PROJECT_VERSION}
-                                                  SOVERSION ${PROJECT_VERSION_MAJOR})
+                                                  SOVERSION ${PROJECT_VERSION_MAJOR} EXPORT_NAME ${name})
+  if(NOT TETHER_SANITIZE) # a sanitizer's own symbols are in the executable
+    target_link_options(${name}-shared PRIVATE -Wl,-z,defs)
+  endif()
   foreach(target ${name} ${name}-shared)
     target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                                                 $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
