@@ -50,9 +50,6 @@ function(tether_library name)
   add_library(${name}-shared SHARED $<TARGET_OBJECTS:${name}-objects> ${objects})
   set_target_properties(${name}-shared PROPERTIES OUTPUT_NAME ${name} VERSION ${PROJECT_VERSION}
                                                   SOVERSION ${PROJECT_VERSION_MAJOR} EXPORT_NAME ${name})
-  if(NOT TETHER_SANITIZE) # a sanitizer's own symbols are in the executable
-    target_link_options(${name}-shared PRIVATE -Wl,-z,defs)
-  endif()
   foreach(target ${name} ${name}-shared)
     target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                                                 $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
