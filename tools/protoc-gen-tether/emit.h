@@ -1,0 +1,31 @@
+/* emit.h: model -> text of the generated files. */
+#ifndef TTH_EMIT_H
+#define TTH_EMIT_H
+
+#include "model.h"
+#include "text.h"
+
+/* a/b.tether.h and a/b.tether.c. */
+void tth_emit_header(struct tth_text *out, const struct tth_file *file);
+void tth_emit_source(struct tth_text *out, const struct tth_file *file);
+
+/* How each shape of method is written. Streaming gets its rows here. */
+struct tth_shape_emitter {
+  void (*client_header)(struct tth_text *out, const struct tth_method *method); /* stubs and readers */
+  void (*client_source)(struct tth_text *out, const struct tth_method *method);
+  void (*table_member)(struct tth_text *out, const struct tth_method *method); /* in the service table */
+  void (*thunk)(struct tth_text *out, const struct tth_service *service, const struct tth_method *method);
+};
+const struct tth_shape_emitter *tth_emit_shape(enum tth_shape shape);
+
+/* A comment as written in C, indented, with whatever could end it or upset a compiler made harmless. Nothing for
+ * an empty one. */
+void tth_emit_comment(struct tth_text *out, const char *indent, const char *comment);
+
+/* `open` and the arguments, filled into lines of at most 120 columns, then `close`:
+ *   open(first, second,
+ *        third)close */
+void tth_emit_call(struct tth_text *out, const char *open, const char *const *arguments, size_t count,
+                   const char *close);
+
+#endif

@@ -1,0 +1,56 @@
+/* emit_header.c: the generated header. */
+#include "emit.h"
+#include "names.h"
+
+static void emit_method(struct tth_text *out, const struct tth_method *method) {
+  tth_text_printf(out, "extern const tether_method %s_method;\n\n", method->prefix);
+  tth_emit_shape(method->shape)->client_header(out, method);
+}
+
+static void emit_service(struct tth_text *out, const struct tth_service *service) {
+  tth_text_printf(out, "\n/* ---- %s ---- */\n\n", service->name);
+  tth_emit_comment(out, "", service->comment);
+  if (*service->comment) tth_text_puts(out, "\n");
+  for (size_t i = 0; i < service->method_count; i++) emit_method(out, &service->methods[i]);
+
+  tth_text_printf(out,
+                  "/* The handlers of %s. A call of a method whose member is NULL ends with\n"
+                  " * TETHER_UNIMPLEMENTED. `data` is what was given to %s_register. */\n"
+                  "typedef struct %s_service {\n",
+                  service->name, service->prefix, service->prefix);
+  for (size_t i = 0; i < service->method_count; i++) {
+    const struct tth_method *method = &service->methods[i];
+    tth_emit_comment(out, "  ", method->comment);
+    tth_emit_shape(method->shape)->table_member(out, method);
+  }
+  if (service->method_count == 0) tth_text_puts(out, "  char has_no_methods;\n");
+  tth_text_printf(out, "} %s_service;\n\n", service->prefix);
+
+  tth_text_printf(out,
+                  "/* Serves %s with these handlers; `service` must outlive the server. Returns as\n"
+                  " * tether_server_add. */\n",
+                  service->name);
+  struct tth_text open = {0}, table = {0};
+  tth_text_printf(&open, "TETHER_MUST_USE tether_code %s_register(", service->prefix);
+  tth_text_printf(&table, "const %s_service *service", service->prefix);
+  const char *const arguments[] = {"tether_server *server", table.data, "void *data"};
+  tth_emit_call(out, open.data, arguments, 3, ");");
+  tth_text_fini(&open);
+  tth_text_fini(&table);
+}
+
+void tth_emit_header(struct tth_text *out, const struct tth_file *file) {
+  struct tth_arena scratch = {0};
+  const char *guard = tth_name_guard(&scratch, file->name);
+  tth_text_puts(out, "/* Written by protoc-gen-tether. Do not edit.\n * Source: ");
+  tth_text_printf(out, "%s */\n#ifndef %s\n#define %s\n\n", file->name, guard, guard);
+  tth_text_puts(out, "#include <tether/rpc.h>\n");
+  if (file->has_messages) tth_text_printf(out, "\n#include \"%s.pb-c.h\"\n", file->stem);
+  if (file->service_count > 0) {
+    tth_text_puts(out, "\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n");
+    for (size_t i = 0; i < file->service_count; i++) emit_service(out, &file->services[i]);
+    tth_text_puts(out, "\n#ifdef __cplusplus\n}\n#endif\n");
+  }
+  tth_text_puts(out, "\n#endif\n");
+  tth_arena_fini(&scratch);
+}

@@ -1,0 +1,77 @@
+/* emit_source.c: the generated source. */
+#include <inttypes.h>
+
+#include "emit.h"
+
+static void emit_flags(struct tth_text *out, const struct tth_method *method) {
+  const struct tth_method_options *options = &method->options;
+  const struct {
+    bool set;
+    const char *name;
+  } flags[] = {
+      {options->idempotent, "IDEMPOTENT"},
+      {options->runs_inline, "INLINE"},
+      {options->deadline_required, "DEADLINE_REQUIRED"},
+      {method->shape == TTH_CLIENT_STREAMING || method->shape == TTH_BIDI_STREAMING, "CLIENT_STREAMING"},
+      {method->shape == TTH_SERVER_STREAMING || method->shape == TTH_BIDI_STREAMING, "SERVER_STREAMING"},
+  };
+  bool any = false;
+  for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+    if (!flags[i].set) continue;
+    tth_text_printf(out, "%sTETHER_METHOD_%s", any ? " | " : "    .flags = ", flags[i].name);
+    any = true;
+  }
+  if (any) tth_text_puts(out, ",\n");
+}
+
+static void emit_method(struct tth_text *out, const struct tth_service *service, const struct tth_method *method) {
+  tth_text_printf(out, "\nconst tether_method %s_method = {\n", method->prefix);
+  tth_text_printf(out, "    .path = \"%s\",\n", method->path);
+  tth_text_printf(out, "    .request = &%s,\n", method->request.descriptor);
+  tth_text_printf(out, "    .reply = &%s,\n", method->reply.descriptor);
+  if (method->options.default_timeout_ms > 0) {
+    tth_text_printf(out, "    .default_timeout_ns = INT64_C(%" PRIu32 ") * TETHER_MS,\n",
+                    method->options.default_timeout_ms);
+  }
+  emit_flags(out, method);
+  tth_text_puts(out, "};\n\n");
+  const struct tth_shape_emitter *emitter = tth_emit_shape(method->shape);
+  emitter->client_source(out, method);
+  tth_text_puts(out, "\n");
+  emitter->thunk(out, service, method);
+}
+
+static void emit_register(struct tth_text *out, const struct tth_service *service) {
+  struct tth_text open = {0}, table = {0};
+  tth_text_printf(&open, "tether_code %s_register(", service->prefix);
+  tth_text_printf(&table, "const %s_service *service", service->prefix);
+  const char *const arguments[] = {"tether_server *server", table.data, "void *data"};
+  tth_text_puts(out, "\n");
+  if (service->method_count == 0) {
+    tth_emit_call(out, open.data, arguments, 3, ") {");
+    tth_text_puts(out, "  return tether_server_add(server, NULL, 0, service, data);\n}\n");
+  } else {
+    tth_text_printf(out, "static const tether_served_method %s_methods[] = {\n", service->prefix);
+    for (size_t i = 0; i < service->method_count; i++) {
+      const char *prefix = service->methods[i].prefix;
+      tth_text_printf(out, "    {&%s_method, %s_thunk},\n", prefix, prefix);
+    }
+    tth_text_puts(out, "};\n\n");
+    tth_emit_call(out, open.data, arguments, 3, ") {");
+    tth_text_printf(out, "  return tether_server_add(server, %s_methods, %zu, service, data);\n}\n", service->prefix,
+                    service->method_count);
+  }
+  tth_text_fini(&open);
+  tth_text_fini(&table);
+}
+
+void tth_emit_source(struct tth_text *out, const struct tth_file *file) {
+  tth_text_puts(out, "/* Written by protoc-gen-tether. Do not edit.\n * Source: ");
+  tth_text_printf(out, "%s */\n#include \"%s.tether.h\"\n", file->name, file->stem);
+  for (size_t i = 0; i < file->service_count; i++) {
+    const struct tth_service *service = &file->services[i];
+    tth_text_printf(out, "\n/* ---- %s ---- */\n", service->name);
+    for (size_t j = 0; j < service->method_count; j++) emit_method(out, service, &service->methods[j]);
+    emit_register(out, service);
+  }
+}

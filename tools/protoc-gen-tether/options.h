@@ -1,0 +1,33 @@
+/* options.h: options that extend descriptor.proto, read from the unknown fields protobuf-c keeps them in. */
+#ifndef TTH_OPTIONS_H
+#define TTH_OPTIONS_H
+
+#include <google/protobuf/descriptor.pb-c.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "arena.h"
+
+/* (tether.method), proto/tether/options.proto. */
+enum { TTH_METHOD_EXTENSION = 50500 };
+
+struct tth_method_options {
+  uint32_t default_timeout_ms;
+  bool idempotent;
+  bool runs_inline;
+  bool deadline_required;
+};
+
+/* (pb_c_file), protobuf-c/protobuf-c.proto: what changes the names protoc-c writes. */
+struct tth_pbc_options {
+  const char *c_package; /* NULL: the file's own package */
+  bool no_generate;
+};
+
+/* Both return NULL, or what is wrong. `options` may be NULL. */
+const char *tth_method_options_read(struct tth_arena *arena, const Google__Protobuf__MethodOptions *options,
+                                    struct tth_method_options *read);
+const char *tth_pbc_options_read(struct tth_arena *arena, const Google__Protobuf__FileOptions *options,
+                                 struct tth_pbc_options *read);
+
+#endif
