@@ -1,0 +1,79 @@
+/* rpc/link_nng.h: what the files of the nng transport share. Nothing else includes it, its tests excepted. */
+#ifndef TETHER_RPC_LINK_NNG_H
+#define TETHER_RPC_LINK_NNG_H
+
+#include <stdatomic.h>
+
+#include "rpc/link.h"
+
+struct nng_stream;
+struct nng_stream_dialer;
+struct nng_stream_listener;
+
+/* What a received message may take; larger ones end the link. nng's own default. */
+#define TTH_LINK_NNG_RECEIVE_MAX ((size_t)1024 * 1024)
+
+/* How long a listener waits for a peer's greeting: 10 s. Tests shorten it. */
+extern _Atomic int64_t tth_link_nng_greeting_timeout_ns;
+
+/* ---- Addresses (link_nng_url.c) -------------------------------------------------------------- */
+
+/* The properties of a URL's scheme that matter above nng. */
+typedef struct tth_nng_kind {
+  bool ipc; /* messages carry a leading 01 */
+  bool tls;
+  bool ws;
+} tth_nng_kind;
+
+/* Makes nng's dialer or listener for `url`, TLS included. TETHER_INVALID_ARGUMENT (reason on stderr),
+ * TETHER_RESOURCE_EXHAUSTED. */
+TETHER_MUST_USE tether_code tth_nng_dialer_alloc(const char *url, const tether_tls *tls,
+                                                 struct nng_stream_dialer **dialer, tth_nng_kind *kind);
+TETHER_MUST_USE tether_code tth_nng_listener_alloc(const char *url, const tether_tls *tls,
+                                                   struct nng_stream_listener **listener, tth_nng_kind *kind);
+
+/* Writes `format` to standard error as one line that begins with "tether: <url>: ". */
+void tth_nng_log(const char *url, const char *format, ...) TETHER_PRINTF(2, 3);
+
+/* What an nng error means, for people. */
+const char *tth_nng_why(int error);
+
+/* ---- Links (link_nng.c) ---------------------------------------------------------------------- */
+
+typedef struct tth_nng_link tth_nng_link;
+
+/* Told once when the exchange of greetings has ended: on success `failure` is NULL. The link is the callee's. No
+ * lock is held. */
+typedef void (*tth_nng_greeted_fn)(void *owner, tth_nng_link *link, const char *failure);
+
+/* A link on `stream`, which it owns from now on (also when this returns NULL: no memory). */
+TETHER_MUST_USE tth_nng_link *tth_nng_link_new(struct nng_stream *stream, tth_nng_kind kind);
+
+/* Exchanges greetings within `timeout_ns`. Once, before anything else. */
+void tth_nng_link_greet(tth_nng_link *link, int64_t timeout_ns, tth_nng_greeted_fn greeted, void *owner);
+
+/* Ends a link early: `greeted` is told the failure `why`. Before, during and after the exchange, as long as the
+ * link has not been freed. */
+void tth_nng_link_abort(tth_nng_link *link, const char *why);
+
+/* The link as the rest of rpc sees it, and back. */
+tth_link *tth_nng_link_public(tth_nng_link *link);
+
+/* Whether the failed peer had sent anything at all. */
+bool tth_nng_link_heard(const tth_nng_link *link);
+
+/* A list of links under somebody's lock. */
+typedef struct tth_nng_list_node {
+  struct tth_nng_list_node *prev, *next;
+} tth_nng_list_node;
+tth_nng_list_node *tth_nng_link_node(tth_nng_link *link);
+tth_nng_link *tth_nng_link_of_node(tth_nng_list_node *node);
+
+/* ---- The transport's operations (link_nng_dial.c, link_nng_listen.c) ------------------------- */
+
+tether_code tth_nng_dialer_new(const char *url, const tether_tls *tls, tth_dialer **dialer);
+void tth_nng_dial(tth_dialer *dialer, int64_t timeout_ns, void (*done)(void *owner, tth_link *link, const char *why),
+                  void *owner);
+void tth_nng_dialer_free(tth_dialer *dialer);
+
+#endif

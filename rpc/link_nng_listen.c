@@ -1,0 +1,224 @@
+/* rpc/link_nng_listen.c: accepting. One accept is always under way; each connection then exchanges greetings on its
+ * own, and only peers that have greeted reach `accepted`.
+ *
+ * What strangers can cost: a connection that has not greeted has a small link and a descriptor, for 10 s. There are
+ * at most GREETING_MAX of them; one more pushes out the oldest, so a flood of silent connections delays nobody who
+ * greets promptly. Out of descriptors, the oldest is pushed out too and accepting pauses for a moment. Log lines are
+ * limited per second. */
+#include <errno.h>
+#include <nng/nng.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "rpc/link_nng.h"
+
+#define GREETING_MAX 256
+#define LINES_PER_SECOND 20
+#define PAUSE_MS 50
+
+struct tth_listener {
+  nng_stream_listener *listener;
+  nng_aio *aio;
+  tth_nng_kind kind;
+  char *url;
+  uint16_t port;
+  void (*accepted)(void *owner, tth_link *link);
+  void *owner;
+  bool pausing; /* the accepting chain's: aio is a pause, not an accept */
+
+  pthread_mutex_t lock;
+  pthread_cond_t idle;
+  tth_nng_list_node greeting; /* oldest first */
+  unsigned greeting_count;
+  unsigned running; /* links whose greeting or accepted call has not ended */
+  bool closing;
+  int64_t second; /* of the log lines counted */
+  unsigned lines;
+};
+
+/* ---- The list of greeting links (under lock) ------------------------------------------------ */
+
+static void append_locked(tth_listener *listener, tth_nng_link *link) {
+  tth_nng_list_node *node = tth_nng_link_node(link), *head = &listener->greeting;
+  *node = (tth_nng_list_node){head->prev, head};
+  head->prev->next = node;
+  head->prev = node;
+  listener->greeting_count++;
+}
+
+/* Idempotent. */
+static void remove_locked(tth_listener *listener, tth_nng_link *link) {
+  tth_nng_list_node *node = tth_nng_link_node(link);
+  if (!node->next) return;
+  node->prev->next = node->next;
+  node->next->prev = node->prev;
+  *node = (tth_nng_list_node){NULL, NULL};
+  listener->greeting_count--;
+}
+
+static void push_out_oldest_locked(tth_listener *listener) {
+  tth_nng_list_node *node = listener->greeting.next;
+  if (node == &listener->greeting) return;
+  tth_nng_link *link = tth_nng_link_of_node(node);
+  remove_locked(listener, link);
+  tth_nng_link_abort(link, "pushed out by newer connections before it had greeted");
+}
+
+/* Whether a line may be written now. */
+static bool may_log_locked(tth_listener *listener, unsigned *left_out) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  *left_out = 0;
+  if (now.tv_sec != listener->second) {
+    if (listener->lines > LINES_PER_SECOND) *left_out = listener->lines - LINES_PER_SECOND;
+    listener->second = now.tv_sec;
+    listener->lines = 0;
+  }
+  return ++listener->lines <= LINES_PER_SECOND;
+}
+
+/* ---- Accepting ------------------------------------------------------------------------------ */
+
+static void greeted(void *owner, tth_nng_link *link, const char *failure) {
+  tth_listener *listener = owner;
+  tth_link *opened = tth_nng_link_public(link);
+  unsigned left_out = 0;
+  pthread_mutex_lock(&listener->lock);
+  remove_locked(listener, link);
+  bool closing = listener->closing;
+  /* Who leaves without a word is a health check or another server's look at our socket file. */
+  bool log = failure && !closing && (tth_nng_link_heard(link) || strncmp(failure, "no greeting:", 12) != 0) &&
+             may_log_locked(listener, &left_out);
+  pthread_mutex_unlock(&listener->lock);
+  if (left_out) tth_nng_log(listener->url, "%u more connections closed without a line each", left_out);
+  if (log) tth_nng_log(listener->url, "closed %s: %s", opened->ops->peer(opened), failure);
+  if (failure || closing)
+    opened->ops->free(opened);
+  else
+    listener->accepted(listener->owner, opened);
+  pthread_mutex_lock(&listener->lock);
+  if (--listener->running == 0) pthread_cond_broadcast(&listener->idle);
+  pthread_mutex_unlock(&listener->lock);
+}
+
+static void welcome(tth_listener *listener, nng_stream *stream) {
+  tth_nng_link *link = tth_nng_link_new(stream, listener->kind);
+  if (!link) return;
+  pthread_mutex_lock(&listener->lock);
+  if (listener->greeting_count == GREETING_MAX) push_out_oldest_locked(listener);
+  append_locked(listener, link);
+  listener->running++;
+  if (listener->closing) tth_nng_link_abort(link, "the server is closing");
+  pthread_mutex_unlock(&listener->lock);
+  tth_nng_link_greet(link, atomic_load(&tth_link_nng_greeting_timeout_ns), greeted, listener);
+}
+
+static void accept_failed(tth_listener *listener, int error) {
+  unsigned left_out;
+  pthread_mutex_lock(&listener->lock);
+  bool closing = listener->closing;
+  bool log = !closing && may_log_locked(listener, &left_out);
+  push_out_oldest_locked(listener);
+  pthread_mutex_unlock(&listener->lock);
+  if (log) tth_nng_log(listener->url, "cannot accept: %s", nng_strerror(error));
+  if (closing) return;
+  listener->pausing = true;
+  nng_sleep_aio(PAUSE_MS, listener->aio);
+}
+
+static void accept_callback(void *arg) {
+  tth_listener *listener = arg;
+  int error = nng_aio_result(listener->aio);
+  bool paused = listener->pausing;
+  listener->pausing = false;
+  if (error && !paused) {
+    if (error != NNG_ECLOSED && error != NNG_ECANCELED) accept_failed(listener, error);
+    return;
+  }
+  if (!paused) welcome(listener, nng_aio_get_output(listener->aio, 0));
+  nng_stream_listener_accept(listener->listener, listener->aio);
+}
+
+/* ---- Operations ----------------------------------------------------------------------------- */
+
+/* nng takes a path that refuses connections for a dead server's socket and removes it, whatever it is: a plain file
+ * refuses as well. */
+static bool path_is_other_file(const tth_listener *listener) {
+  struct stat status;
+  const char *path = strstr(listener->url, "://");
+  if (!listener->kind.ipc || strncmp(listener->url, "abstract", 8) == 0 || !path) return false;
+  return lstat(path + 3, &status) == 0 && !S_ISSOCK(status.st_mode);
+}
+
+static tether_code bind_and_accept(tth_listener *listener) {
+  if (path_is_other_file(listener)) {
+    tth_nng_log(listener->url, "cannot listen: the path is in use and not a socket");
+    return TETHER_UNAVAILABLE;
+  }
+  int error = nng_stream_listener_listen(listener->listener), port;
+  if (error == NNG_ENOMEM) return TETHER_RESOURCE_EXHAUSTED;
+  if (error) {
+    tth_nng_log(listener->url, "cannot listen: %s", nng_strerror(error));
+    return TETHER_UNAVAILABLE;
+  }
+  if (!listener->kind.ipc && nng_stream_listener_get_int(listener->listener, NNG_OPT_TCP_BOUND_PORT, &port) == 0)
+    listener->port = (uint16_t)port;
+  nng_stream_listener_accept(listener->listener, listener->aio);
+  return TETHER_OK;
+}
+
+static void release(tth_listener *listener) {
+  nng_aio_free(listener->aio);
+  nng_stream_listener_free(listener->listener);
+  pthread_cond_destroy(&listener->idle);
+  pthread_mutex_destroy(&listener->lock);
+  free(listener->url);
+  free(listener);
+}
+
+static tether_code nng_listen_on(const char *url, const tether_tls *tls, void (*accepted)(void *owner, tth_link *link),
+                                 void *owner, tth_listener **listener) {
+  tth_listener *made = calloc(1, sizeof *made);
+  if (!made) return TETHER_RESOURCE_EXHAUSTED;
+  pthread_mutex_init(&made->lock, NULL);
+  pthread_cond_init(&made->idle, NULL);
+  made->greeting = (tth_nng_list_node){&made->greeting, &made->greeting};
+  made->accepted = accepted;
+  made->owner = owner;
+  tether_code code = tth_nng_listener_alloc(url, tls, &made->listener, &made->kind);
+  if (code == TETHER_OK && (!(made->url = strdup(url)) || nng_aio_alloc(&made->aio, accept_callback, made) != 0))
+    code = TETHER_RESOURCE_EXHAUSTED;
+  if (code == TETHER_OK) code = bind_and_accept(made);
+  if (code == TETHER_OK)
+    *listener = made;
+  else
+    release(made);
+  return code;
+}
+
+static uint16_t nng_listener_port(const tth_listener *listener) { return listener->port; }
+
+static void nng_listener_free(tth_listener *listener) {
+  if (!listener) return;
+  pthread_mutex_lock(&listener->lock);
+  listener->closing = true;
+  pthread_mutex_unlock(&listener->lock);
+  nng_stream_listener_close(listener->listener);
+  nng_aio_stop(listener->aio); /* waits for its callback; a connection accepted meanwhile is closed there */
+  pthread_mutex_lock(&listener->lock);
+  for (tth_nng_list_node *node = listener->greeting.next; node != &listener->greeting; node = node->next)
+    tth_nng_link_abort(tth_nng_link_of_node(node), "the server is closing");
+  while (listener->running > 0) pthread_cond_wait(&listener->idle, &listener->lock);
+  pthread_mutex_unlock(&listener->lock);
+  release(listener);
+}
+
+const tth_transport tth_transport_nng = {.dialer_new = tth_nng_dialer_new,
+                                         .dial = tth_nng_dial,
+                                         .dialer_free = tth_nng_dialer_free,
+                                         .listen = nng_listen_on,
+                                         .listener_port = nng_listener_port,
+                                         .listener_free = nng_listener_free};
