@@ -22,7 +22,10 @@
  *   - over TLS and ws, a peer's end seen while nothing is being received is forgotten, and a later receive hangs,
  *     hence the watch: once a second it asks whether the socket still has a peer;
  *   - an expiring time limit may hit the operation after the one it was meant for, hence a time-out in an open link
- *     means "again". */
+ *     means "again".
+ *
+ * A send that fails because the peer has closed does not end the link at once: what the peer said before is still in
+ * the socket and may be the answer that somebody waits for. It is received to its end, for DRAIN_NS at most. */
 #include "rpc/link_nng.h"
 
 #include <limits.h>
@@ -38,6 +41,7 @@
 /* TLS makes a record of each piece it is given, so header and batch go to it in one piece up to this size. */
 #define JOIN_MAX ((size_t)4096)
 #define WATCH_MS 1000
+#define DRAIN_NS TETHER_SEC
 
 typedef enum stage { GREETING, IDLE, OPEN } stage;
 
@@ -54,6 +58,7 @@ struct tth_nng_link {
 
   _Atomic int holds;
   _Atomic bool ending;
+  _Atomic int send_error; /* of a send that failed in an open link: what has come is still to be received */
 
   /* Written by who sets `ending`, read once holds is 0. */
   char why[160];
@@ -65,11 +70,11 @@ struct tth_nng_link {
   const tth_link_events *events;
   void *owner;
 
-  /* The receiving chain's. */
+  /* The receiving chain's, and start's before it. */
   tth_sp_reader reader;
   uint8_t greeting[TTH_SP_GREETING_LEN];
   size_t greeting_len;
-  int64_t greeting_end_ns;
+  int64_t end_ns; /* of the greeting, then of draining; TETHER_FOREVER while open */
 
   /* The send's: what is left to send. */
   uint8_t header[TTH_SP_HEADER_MAX];
@@ -149,32 +154,45 @@ static void look_again(tth_nng_link *link, nng_aio *aio) {
   nng_aio_abort(aio, NNG_ECLOSED);
 }
 
+/* How long until `end_ns`, for nng. */
+static nng_duration time_left(int64_t end_ns) {
+  if (end_ns == TETHER_FOREVER) return NNG_DURATION_INFINITE;
+  int64_t left_ms = (end_ns - real_now_ns() - 1) / TETHER_MS + 1;
+  if (left_ms > INT_MAX) return NNG_DURATION_INFINITE;
+  return left_ms < 1 ? 1 : (nng_duration)left_ms;
+}
+
 /* ---- Receiving ------------------------------------------------------------------------------ */
+
+/* Where the next receive may put its bytes. */
+static bool receive_space(tth_nng_link *link, nng_iov *iov) {
+  if (link->stage == GREETING) {
+    *iov = (nng_iov){link->greeting + link->greeting_len, sizeof link->greeting - link->greeting_len};
+    return true;
+  }
+  uint8_t *space;
+  if (!tth_sp_reader_space(&link->reader, &space, &iov->iov_len)) return false;
+  iov->iov_buf = space;
+  return true;
+}
 
 /* Begins the next receive. The receiving chain's hold goes on, or ends here. */
 static void receive_more(tth_nng_link *link) {
   nng_iov iov;
-  if (link->stage == GREETING) {
-    int64_t left_ns = link->greeting_end_ns - real_now_ns();
-    int64_t left_ms = left_ns <= 0 ? 1 : (left_ns - 1) / TETHER_MS + 1;
-    nng_aio_set_timeout(link->recv_aio, left_ms > INT_MAX ? NNG_DURATION_INFINITE : (nng_duration)left_ms);
-    iov = (nng_iov){link->greeting + link->greeting_len, sizeof link->greeting - link->greeting_len};
-  } else {
-    uint8_t *space;
-    if (!tth_sp_reader_space(&link->reader, &space, &iov.iov_len)) {
-      fail(link, "out of memory for a message of %zu bytes", link->reader.want);
-    } else {
-      iov.iov_buf = space;
-    }
-  }
+  bool draining = atomic_load(&link->send_error) != 0;
+  if (draining && link->end_ns == TETHER_FOREVER) link->end_ns = tether_time_add(real_now_ns(), DRAIN_NS);
+  if (draining && real_now_ns() >= link->end_ns) fail(link, "%s", tth_nng_why(atomic_load(&link->send_error)));
+  if (!receive_space(link, &iov)) fail(link, "out of memory for a message of %zu bytes", link->reader.want);
   if (atomic_load(&link->ending)) {
     drop(link);
     return;
   }
+  nng_aio_set_timeout(link->recv_aio, time_left(link->end_ns));
   nng_aio_set_iov(link->recv_aio, 1, &iov);
   hold(link);
   nng_stream_recv(link->stream, link->recv_aio);
   look_again(link, link->recv_aio);
+  if (!draining && atomic_load(&link->send_error) != 0) nng_aio_abort(link->recv_aio, NNG_ETIMEDOUT);
   drop(link);
 }
 
@@ -187,7 +205,6 @@ static void greeting_received(tth_nng_link *link, size_t count) {
   } else if (link->greeting_len < sizeof link->greeting) {
     receive_more(link);
   } else {
-    nng_aio_set_timeout(link->recv_aio, NNG_DURATION_INFINITE);
     drop(link);
   }
 }
@@ -212,11 +229,14 @@ static void bytes_received(tth_nng_link *link, size_t count) {
 }
 
 static void receive_failed(tth_nng_link *link, int error) {
-  if (link->stage == OPEN && error == NNG_ETIMEDOUT) {
-    receive_more(link);
+  if (link->stage == OPEN && error == NNG_ETIMEDOUT && real_now_ns() < link->end_ns) {
+    receive_more(link); /* with a limit from now on, if a send has failed */
     return;
   }
-  if (link->stage == OPEN)
+  int send_error = atomic_load(&link->send_error);
+  if (send_error)
+    fail(link, "%s", tth_nng_why(send_error));
+  else if (link->stage == OPEN)
     fail(link, "%s", tth_nng_why(error));
   else if (error == NNG_ETIMEDOUT)
     fail(link, "no greeting in time (%s)", tth_sp_describe(link->greeting, link->greeting_len));
@@ -261,7 +281,7 @@ static void send_more(tth_nng_link *link, void (*drop_own)(tth_nng_link *link)) 
 }
 
 static void sent_bytes(tth_nng_link *link, size_t count) {
-  for (int i = 0; i < 2; i++) {
+  for (int i = 0; i < 2 && count > 0; i++) {
     size_t part = count < link->left[i].iov_len ? count : link->left[i].iov_len;
     link->left[i].iov_buf = (uint8_t *)link->left[i].iov_buf + part;
     link->left[i].iov_len -= part;
@@ -269,12 +289,21 @@ static void sent_bytes(tth_nng_link *link, size_t count) {
   }
 }
 
+static void send_failed(tth_nng_link *link, int error) {
+  if (link->stage == OPEN && !link->watch_aio) {
+    atomic_store(&link->send_error, error);
+    nng_aio_abort(link->recv_aio, NNG_ETIMEDOUT);
+  } else {
+    fail(link, "%s", tth_nng_why(error));
+  }
+  drop(link);
+}
+
 static void send_callback(void *arg) {
   tth_nng_link *link = arg;
   int error = nng_aio_result(link->send_aio);
   if (error) {
-    fail(link, "%s", tth_nng_why(error));
-    drop(link);
+    send_failed(link, error);
     return;
   }
   sent_bytes(link, nng_aio_count(link->send_aio));
@@ -319,29 +348,6 @@ static void release(tth_nng_link *link) {
   free(link);
 }
 
-static void name_peer(tth_nng_link *link) {
-  nng_sockaddr address;
-  uint64_t pid;
-  char host[64];
-  snprintf(link->peer, sizeof link->peer, "unknown peer");
-  if (link->kind.ipc) {
-    if (nng_stream_get_uint64(link->stream, NNG_OPT_IPC_PEER_PID, &pid) == 0)
-      snprintf(link->peer, sizeof link->peer, "pid %llu", (unsigned long long)pid);
-    return;
-  }
-  if (nng_stream_get_addr(link->stream, NNG_OPT_REMADDR, &address) != 0) return;
-  if (address.s_family == NNG_AF_INET) {
-    const uint8_t *ip = (const uint8_t *)&address.s_in.sa_addr, *port = (const uint8_t *)&address.s_in.sa_port;
-    snprintf(link->peer, sizeof link->peer, "%u.%u.%u.%u:%u", ip[0], ip[1], ip[2], ip[3], port[0] * 256u + port[1]);
-  } else if (address.s_family == NNG_AF_INET6) {
-    const uint8_t *ip = (const uint8_t *)address.s_in6.sa_addr, *port = (const uint8_t *)&address.s_in6.sa_port;
-    size_t at = 0;
-    for (int i = 0; i < 16; i += 2)
-      at += (size_t)snprintf(host + at, sizeof host - at, "%s%x", i ? ":" : "", ip[i] * 256u + ip[i + 1]);
-    snprintf(link->peer, sizeof link->peer, "[%s]:%u", host, port[0] * 256u + port[1]);
-  }
-}
-
 tth_nng_link *tth_nng_link_new(nng_stream *stream, tth_nng_kind kind) {
   tth_nng_link *link = calloc(1, sizeof *link);
   if (!link) {
@@ -361,14 +367,14 @@ tth_nng_link *tth_nng_link_new(nng_stream *stream, tth_nng_kind kind) {
     release(link);
     return NULL;
   }
-  name_peer(link);
+  tth_nng_name_peer(stream, kind, link->peer, sizeof link->peer);
   return link;
 }
 
 void tth_nng_link_greet(tth_nng_link *link, int64_t timeout_ns, tth_nng_greeted_fn greeted, void *owner) {
   link->greeted = greeted;
   link->owner = owner;
-  link->greeting_end_ns = tether_time_add(real_now_ns(), timeout_ns);
+  link->end_ns = tether_time_add(real_now_ns(), timeout_ns);
   link->left[0] = (nng_iov){(void *)(uintptr_t)tth_sp_greeting, sizeof tth_sp_greeting};
   hold(link); /* the send's */
   hold(link); /* ours */
@@ -384,6 +390,7 @@ static void link_start(tth_link *base, const tth_link_events *events, void *owne
   link->events = events;
   link->owner = owner;
   link->stage = OPEN;
+  link->end_ns = TETHER_FOREVER;
   hold(link); /* ours */
   if (link->watch_aio) {
     hold(link);

@@ -38,6 +38,9 @@ void tth_nng_log(const char *url, const char *format, ...) TETHER_PRINTF(2, 3);
 /* What an nng error means, for people. */
 const char *tth_nng_why(int error);
 
+/* Writes the name of the stream's peer for logs: "127.0.0.1:40312", "pid 812". */
+void tth_nng_name_peer(struct nng_stream *stream, tth_nng_kind kind, char *name, size_t size);
+
 /* ---- Links (link_nng.c) ---------------------------------------------------------------------- */
 
 typedef struct tth_nng_link tth_nng_link;
@@ -52,8 +55,8 @@ TETHER_MUST_USE tth_nng_link *tth_nng_link_new(struct nng_stream *stream, tth_nn
 /* Exchanges greetings within `timeout_ns`. Once, before anything else. */
 void tth_nng_link_greet(tth_nng_link *link, int64_t timeout_ns, tth_nng_greeted_fn greeted, void *owner);
 
-/* Ends a link early: `greeted` is told the failure `why`. Before, during and after the exchange, as long as the
- * link has not been freed. */
+/* Ends a link early: `greeted` is told the failure `why`. Before, during and after the exchange, under a lock that
+ * `greeted` takes before it uses the link. */
 void tth_nng_link_abort(tth_nng_link *link, const char *why);
 
 /* The link as the rest of rpc sees it, and back. */

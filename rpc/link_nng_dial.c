@@ -67,7 +67,7 @@ static void connected(void *arg) {
   tth_dialer *dialer = arg;
   int error = nng_aio_result(dialer->aio);
   if (error) {
-    finish(dialer, NULL, tth_nng_why(error));
+    finish(dialer, NULL, error == NNG_ECLOSED ? "the client is closing" : tth_nng_why(error));
     return;
   }
   tth_nng_link *link = tth_nng_link_new(nng_aio_get_output(dialer->aio, 0), dialer->kind);

@@ -49,6 +49,31 @@ static tether_code code_of(const char *url, int error) {
   return refuse(url, tth_nng_why(error));
 }
 
+/* ---- Addresses ------------------------------------------------------------------------------ */
+
+void tth_nng_name_peer(nng_stream *stream, tth_nng_kind kind, char *name, size_t size) {
+  nng_sockaddr address;
+  uint64_t pid;
+  char host[64];
+  snprintf(name, size, "unknown peer");
+  if (kind.ipc) {
+    if (nng_stream_get_uint64(stream, NNG_OPT_IPC_PEER_PID, &pid) == 0)
+      snprintf(name, size, "pid %llu", (unsigned long long)pid);
+    return;
+  }
+  if (nng_stream_get_addr(stream, NNG_OPT_REMADDR, &address) != 0) return;
+  if (address.s_family == NNG_AF_INET) {
+    const uint8_t *ip = (const uint8_t *)&address.s_in.sa_addr, *port = (const uint8_t *)&address.s_in.sa_port;
+    snprintf(name, size, "%u.%u.%u.%u:%u", ip[0], ip[1], ip[2], ip[3], port[0] * 256u + port[1]);
+  } else if (address.s_family == NNG_AF_INET6) {
+    const uint8_t *ip = (const uint8_t *)address.s_in6.sa_addr, *port = (const uint8_t *)&address.s_in6.sa_port;
+    size_t at = 0;
+    for (int i = 0; i < 16; i += 2)
+      at += (size_t)snprintf(host + at, sizeof host - at, "%s%x", i ? ":" : "", ip[i] * 256u + ip[i + 1]);
+    snprintf(name, size, "[%s]:%u", host, port[0] * 256u + port[1]);
+  }
+}
+
 /* ---- URLs ----------------------------------------------------------------------------------- */
 
 static bool kind_of_scheme(const char *scheme, tth_nng_kind *kind) {
