@@ -195,7 +195,7 @@ TETHER_API const tether_metadata *tether_call_trailers(const tether_call *call);
 /* ---- Sharing ------------------------------------------------------------------------------- */
 
 /* Shares a call; each ref needs one unref. ref returns its argument; unref takes NULL. */
-TETHER_API TETHER_MUST_USE tether_call *tether_call_ref(tether_call *call);
+TETHER_API tether_call *tether_call_ref(tether_call *call);
 TETHER_API void tether_call_unref(tether_call *call);
 static inline void tether_call_unrefp(tether_call **call) { tether_call_unref(*call); }
 #define TETHER_SCOPED_CALL TETHER_CLEANUP(tether_call_unrefp)

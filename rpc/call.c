@@ -1,0 +1,146 @@
+/* The call object: lifetime, memory, results. What moves it is in client_call.c and server_call.c. */
+#include "rpc/call.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rpc/futex.h"
+#include "rpc/unpack.h"
+
+/* Room for a message of at most this many bytes; a status message is for people. */
+#define MESSAGE_MAX 1024
+
+/* What a client gets when not even a call could be allocated. */
+static tether_call no_memory = {
+    .refs = 1,
+    .state = TTH_CALL_ENDED,
+    .code = TETHER_RESOURCE_EXHAUSTED,
+    .message = (char *)"out of memory",
+    .path = "",
+};
+
+tether_call *tth_call_no_memory(void) { return &no_memory; }
+
+tether_call *tth_call_new(tth_role role) {
+  tether_call *call = malloc(sizeof *call);
+  if (!call) return NULL;
+  memset(call, 0, offsetof(tether_call, inline_memory));
+  call->refs = 1;
+  call->role = role;
+  pthread_mutex_init(&call->arena_mu, NULL);
+  tth_arena_init(&call->arena, call->inline_memory, sizeof call->inline_memory, SIZE_MAX);
+  return call;
+}
+
+tether_call *tether_call_ref(tether_call *call) {
+  if (call != &no_memory) atomic_fetch_add_explicit(&call->refs, 1, memory_order_relaxed);
+  return call;
+}
+
+void tether_call_unref(tether_call *call) {
+  if (!call || call == &no_memory || atomic_fetch_sub_explicit(&call->refs, 1, memory_order_acq_rel) != 1) return;
+  if (call->role == TTH_SERVER) {
+    free(call->s.fail_message);
+  } else {
+    tth_out_free(call->c.out);
+    if (call->c.io_initial != call->initial) tether_metadata_free(call->c.io_initial);
+  }
+  if (call->ctx != call->root) tether_ctx_unref(call->ctx);
+  tether_ctx_free(call->root);
+  tether_cause_unref(call->cause);
+  tether_metadata_free(call->metadata);
+  tether_metadata_free(call->initial);
+  tether_metadata_free(call->trailers);
+  tth_conn_unref(call->conn);
+  tth_arena_fini(&call->arena);
+  pthread_mutex_destroy(&call->arena_mu);
+  free(call->message);
+  free(call);
+}
+
+bool tth_call_try_end(tether_call *call) {
+  uint32_t running = TTH_CALL_RUNNING;
+  return atomic_compare_exchange_strong(&call->state, &running, TTH_CALL_ENDING);
+}
+
+void tth_call_ended(tether_call *call) {
+  atomic_store_explicit(&call->state, TTH_CALL_ENDED, memory_order_release);
+  tth_futex_wake_all(&call->state);
+}
+
+tether_code tether_call_wait(tether_call *call) {
+  for (uint32_t state; (state = atomic_load_explicit(&call->state, memory_order_acquire)) != TTH_CALL_ENDED;)
+    tth_futex_wait(&call->state, state);
+  return call->code;
+}
+
+void tth_call_set_message(tether_call *call, const char *text) {
+  free(call->message);
+  call->message = text && *text ? strndup(text, MESSAGE_MAX) : NULL;
+}
+
+tether_code tether_call_code(const tether_call *call) { return call->code; }
+const char *tether_call_message(const tether_call *call) { return call->message ? call->message : ""; }
+const tether_cause *tether_call_cause(const tether_call *call) { return call->cause; }
+const ProtobufCMessage *tether_call_reply(const tether_call *call) {
+  return call->code == TETHER_OK ? call->reply : NULL;
+}
+const tether_metadata *tether_call_initial_metadata(const tether_call *call) { return call->initial; }
+const tether_metadata *tether_call_trailers(const tether_call *call) { return call->trailers; }
+const tether_metadata *tether_call_metadata(const tether_call *call) { return call->metadata; }
+const char *tether_call_path(const tether_call *call) { return call->path; }
+const char *tether_call_peer(const tether_call *call) { return call->conn ? tth_conn_peer(call->conn) : ""; }
+
+const tether_ctx *tether_call_ctx(const tether_call *call) { return call->ctx ? call->ctx : tether_ctx_background(); }
+
+void *tether_call_alloc(tether_call *call, size_t size) {
+  if (call == &no_memory) return NULL;
+  pthread_mutex_lock(&call->arena_mu);
+  void *memory = tth_arena_alloc(&call->arena, size);
+  pthread_mutex_unlock(&call->arena_mu);
+  return memory;
+}
+
+char *tether_call_strdup(tether_call *call, const char *text) {
+  size_t size = strlen(text) + 1;
+  char *copy = tether_call_alloc(call, size);
+  return copy ? memcpy(copy, text, size) : NULL;
+}
+
+char *tether_call_printf(tether_call *call, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  int len = vsnprintf(NULL, 0, format, args);
+  va_end(args);
+  char *text = len < 0 ? NULL : tether_call_alloc(call, (size_t)len + 1);
+  if (!text) return NULL;
+  va_start(args, format);
+  vsnprintf(text, (size_t)len + 1, format, args);
+  va_end(args);
+  return text;
+}
+
+tether_code tth_call_unpack(tether_call *call, const ProtobufCMessageDescriptor *descriptor, const uint8_t *bytes,
+                            size_t len, size_t max_unpacked_bytes, char *why, size_t why_size,
+                            ProtobufCMessage **message) {
+  pthread_mutex_lock(&call->arena_mu);
+  tether_code code = tth_unpack(descriptor, bytes, len, max_unpacked_bytes, &call->arena, why, why_size, message);
+  pthread_mutex_unlock(&call->arena_mu);
+  return code;
+}
+
+tether_code tth_code_of_ctx(const tether_ctx *ctx) {
+  tether_code code = tether_ctx_err(ctx);
+  if (code != TETHER_OK && tether_cause_get_code(tether_ctx_cause(ctx)) == TETHER_CAUSE_DEADLINE)
+    return TETHER_DEADLINE_EXCEEDED;
+  return code;
+}
+
+tether_cause *tth_cause_from_wire(const Tether__V1__Cause *cause) {
+  if (!cause) return NULL;
+  tether_cause_code code =
+      cause->code > 0 && cause->code < TETHER_CAUSE_OTHER ? (tether_cause_code)cause->code : TETHER_CAUSE_OTHER;
+  return tether_cause_new(code, cause->origin ? cause->origin : "", cause->text);
+}

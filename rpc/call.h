@@ -1,0 +1,130 @@
+/* rpc/call.h: the call object's insides.
+ *
+ *   RUNNING ──(first of: answer, context done, cancel, connection lost)──> ENDING ──results written──> ENDED
+ *
+ * Whoever moves RUNNING to ENDING writes the results, alone; whoever sees ENDED may read them. */
+#ifndef TETHER_RPC_CALL_H
+#define TETHER_RPC_CALL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "rpc/arena.h"
+#include "rpc/conn.h"
+#include "tether/v1/frames.pb-c.h"
+
+enum { TTH_CALL_RUNNING, TTH_CALL_ENDING, TTH_CALL_ENDED };
+
+/* Enough for a small request, reply and headers; with the rest a call stays under 2 KiB. */
+#define TTH_CALL_INLINE ((size_t)1024)
+
+struct tether_call {
+  _Atomic uint32_t refs;
+  _Atomic uint32_t state;
+  tth_role role;
+  const tether_method *method; /* server: NULL if the path is not served */
+  const char *path;
+  tether_ctx *_Atomic root; /* the call's own, cancelable context; server: NULL until HEADERS were read */
+  const tether_ctx *ctx;    /* root, or values on top of it (server) */
+  tth_conn *_Atomic conn;   /* client: set under the client's lock; NULL while waiting for one */
+  tth_stream *stream;       /* under the connection's lock; NULL when there is none (any more) */
+
+  /* results: written by whoever ends the call */
+  tether_code code;
+  char *message; /* malloc; NULL: "" */
+  tether_cause *cause;
+  ProtobufCMessage *request; /* server */
+  ProtobufCMessage *reply;
+  tether_metadata *metadata; /* server: what the client sent */
+  tether_metadata *initial, *trailers;
+
+  union {
+    struct { /* client */
+      tether_client *client;
+      tether_call_done_fn done;
+      void *done_data;
+      tether_after after; /* on root; holds a reference while registered */
+      int64_t started_ns;
+      size_t metadata_bytes;
+      /* under the client's lock */
+      tth_out *out; /* the request, while waiting for a connection */
+      bool waiting, wait_for_ready;
+      tether_call *wait_prev, *wait_next;
+      /* I/O thread: what has come so far */
+      ProtobufCMessage *io_reply;
+      tether_metadata *io_initial;
+      tether_code io_code; /* not OK: the reply could not be taken */
+      char io_why[160];
+    } c;
+    struct { /* server */
+      tether_server *server;
+      tether_handler_fn handler;
+      const void *service;
+      void *data;
+      tether_task task;
+      /* under the server's lock */
+      tether_call *prev, *next;
+      bool told; /* of the server's shutdown */
+      /* */
+      _Atomic bool taken; /* by its handler, or by whoever ends the call without one */
+      bool deferred;
+      bool initial_sent;
+      char *fail_message; /* set by the handler */
+    } s;
+  };
+
+  pthread_mutex_t arena_mu;
+  tth_arena arena; /* under arena_mu once the handler or the owner may allocate */
+  _Alignas(16) char inline_memory[TTH_CALL_INLINE];
+};
+
+/* A call with one reference and everything zero. NULL without memory. */
+TETHER_MUST_USE tether_call *tth_call_new(tth_role role);
+
+/* The finished call of callers without memory. Static. */
+tether_call *tth_call_no_memory(void);
+
+/* Moves RUNNING to ENDING; true for the one who did. */
+TETHER_MUST_USE bool tth_call_try_end(tether_call *call);
+
+/* Publishes the results and wakes those who wait. */
+void tth_call_ended(tether_call *call);
+
+/* Sets a copy of the text as the message ("" without memory). */
+void tth_call_set_message(tether_call *call, const char *text);
+
+/* The code a context's end means for a call that ran under it: a DEADLINE cause is DEADLINE_EXCEEDED on whichever
+ * hop it arose, else the context's own err. */
+tether_code tth_code_of_ctx(const tether_ctx *ctx);
+
+/* A cause from the wire; NULL if there is none. */
+TETHER_MUST_USE tether_cause *tth_cause_from_wire(const Tether__V1__Cause *cause);
+
+/* Unpacks wire headers or trailers within the metadata limit into the call's arena. */
+TETHER_MUST_USE tether_code tth_call_unpack(tether_call *call, const ProtobufCMessageDescriptor *descriptor,
+                                            const uint8_t *bytes, size_t len, size_t max_unpacked_bytes, char *why,
+                                            size_t why_size, ProtobufCMessage **message);
+
+/* Client: the connection brought an event for the call, or was lost. */
+void tth_client_call_event(tether_call *call, const tth_event *event, const tether_limits *limits);
+void tth_client_call_lost(tether_call *call, const char *why);
+
+/* Client: ends the call if it has not ended: releases it from wherever it waits or runs, tells the server with `cause`
+ * if the call has left, then calls back. `message` is copied. */
+void tth_client_call_end(tether_call *call, tether_code code, const char *message, const tether_cause *cause);
+
+/* Client: gives a call that waited its connection, or ends it. The client's lock is not held. */
+void tth_client_call_place(tether_call *call, tth_conn *conn, tth_out *out);
+
+/* Server: as above. */
+TETHER_MUST_USE tether_call *tth_server_call_new(tether_server *server, tth_conn *conn, tth_stream *stream);
+void tth_server_call_event(tether_call *call, const tth_event *event, const tether_limits *limits);
+void tth_server_call_lost(tether_call *call, const char *why);
+
+/* Server: cancels the call's context, and ends it at once if no handler has it. */
+void tth_server_call_cancel(tether_call *call, const tether_cause *cause);
+
+/* Server: sends the status and, for TETHER_OK, the reply; ends the call's context. */
+void tth_server_call_end(tether_call *call, tether_code code, const char *message);
+
+#endif

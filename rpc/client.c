@@ -1,0 +1,361 @@
+/* The client: one connection kept up in the background, and the calls that wait for it.
+ *
+ * Happy path: open -> dial -> link -> connection sends HELLO -> peer's HELLO -> READY, waiting calls leave.
+ * Failures: an attempt that fails (refused, handshake, no HELLO in time) makes TRANSIENT_FAILURE, ends the waiting
+ * calls that did not ask to wait, and is tried again after gRPC's back-off (doc/connection-backoff.md); the delay
+ * counts from the start of the last attempt, so a connection that lived longer is replaced at once. The back-off timer
+ * is a context with a timeout and an inline callback. It is armed and disarmed outside the lock, by the I/O callbacks
+ * alone, of which there is one at a time. */
+#include "rpc/client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rpc/trace.h"
+
+#define BACKOFF_INITIAL (1 * TETHER_SEC)
+#define BACKOFF_MAX (120 * TETHER_SEC)
+#define CONNECT_TIMEOUT (20 * TETHER_SEC)
+
+static void on_timer(void *data);
+
+tether_limits tth_limits_of(const tether_limits *given) {
+  tether_limits limits = given ? *given : (tether_limits){0};
+  /* A list must fit into one frame of a batch, with room for the method and the trace. */
+  size_t metadata_most = TTH_BATCH_MAX / 4;
+  if (limits.max_message_bytes == 0) limits.max_message_bytes = (size_t)4 << 20;
+  if (limits.max_message_bytes > UINT32_MAX) limits.max_message_bytes = UINT32_MAX;
+  if (limits.max_metadata_bytes == 0) limits.max_metadata_bytes = (size_t)8 << 10;
+  if (limits.max_metadata_bytes > metadata_most) limits.max_metadata_bytes = metadata_most;
+  if (limits.max_unpacked_bytes == 0) limits.max_unpacked_bytes = 4 * limits.max_message_bytes;
+  if (limits.max_streams == 0) limits.max_streams = 1024;
+  if (limits.max_forward_bytes == 0) limits.max_forward_bytes = (size_t)4 << 10;
+  if (limits.max_forward_bytes > metadata_most) limits.max_forward_bytes = metadata_most;
+  return limits;
+}
+
+/* ---- The timer ----------------------------------------------------------------------------- */
+
+static void disarm(tether_client *client) {
+  if (!client->timer_ctx) return;
+  tether_after_stop_wait(&client->timer);
+  tether_ctx_free(client->timer_ctx);
+  client->timer_ctx = NULL;
+}
+
+static void arm(tether_client *client, int64_t delay_ns) {
+  disarm(client);
+  client->timer_ctx = tether_ctx_with_timeout(tether_ctx_background(), delay_ns);
+  tether_ctx_after_func(client->timer_ctx, &client->timer, NULL, on_timer, client);
+}
+
+/* ---- Waiting calls ------------------------------------------------------------------------- */
+
+void tth_client_forget_waiting_locked(tether_client *client, tether_call *call) {
+  if (!call->c.waiting) return;
+  call->c.waiting = false;
+  *(call->c.wait_prev ? &call->c.wait_prev->c.wait_next : &client->wait_first) = call->c.wait_next;
+  *(call->c.wait_next ? &call->c.wait_next->c.wait_prev : &client->wait_last) = call->c.wait_prev;
+}
+
+/* Takes the next waiting call that matches, with its request; the list's reference goes to the caller. */
+static tether_call *take_waiting(tether_client *client, bool also_patient, tth_conn *conn, tth_out **out) {
+  pthread_mutex_lock(&client->mu);
+  tether_call *call = client->wait_first;
+  while (call && call->c.wait_for_ready && !also_patient) call = call->c.wait_next;
+  if (conn && client->conn != conn) call = NULL;
+  if (call) {
+    tth_client_forget_waiting_locked(client, call);
+    *out = call->c.out;
+    call->c.out = NULL;
+    if (conn) call->conn = tth_conn_ref(conn);
+  }
+  pthread_mutex_unlock(&client->mu);
+  return call;
+}
+
+static void fail_waiting(tether_client *client, bool also_patient, tether_code code, const char *message) {
+  tth_out *out;
+  for (tether_call *call; (call = take_waiting(client, also_patient, NULL, &out));) {
+    tth_out_free(out);
+    tth_client_call_end(call, code, message, NULL);
+    tether_call_unref(call);
+  }
+}
+
+void tth_client_call_gone(tether_client *client) {
+  /* The closing thread looks at the count under the lock; the last call must wake it, and may not touch the client
+   * after the count has dropped unless it holds the lock. */
+  pthread_mutex_lock(&client->mu);
+  client->calls--;
+  if (client->closing && client->calls == 0) pthread_cond_broadcast(&client->changed);
+  pthread_mutex_unlock(&client->mu);
+}
+
+/* ---- Connecting ---------------------------------------------------------------------------- */
+
+static int64_t jittered(int64_t delay_ns) {
+  uint32_t random;
+  tth_random(&random, sizeof random);
+  return delay_ns - delay_ns / 5 + (int64_t)((double)(delay_ns / 5 * 2) * random / UINT32_MAX);
+}
+
+/* How long to wait before the next attempt; the lock is held. */
+static int64_t next_delay_locked(tether_client *client) {
+  int64_t delay = client->backoff_ns ? client->backoff_ns : client->backoff_initial_ns;
+  int64_t grown = delay / 5 * 8;
+  client->backoff_ns = grown < client->backoff_max_ns ? grown : client->backoff_max_ns;
+  int64_t at = tether_time_add(client->attempt_at_ns, jittered(delay)), now = tether_now_ns();
+  return at > now ? at - now : 0;
+}
+
+static void remove_conn_locked(tether_client *client, tth_conn *conn) {
+  tth_conn_node *node = tth_conn_node_of(conn);
+  *(node->prev ? &tth_conn_node_of(node->prev)->next : &client->conns) = node->next;
+  if (node->next) tth_conn_node_of(node->next)->prev = node->prev;
+}
+
+static void attempt_failed(tether_client *client, const char *why) {
+  char message[320];
+  pthread_mutex_lock(&client->mu);
+  if (client->closing) {
+    pthread_mutex_unlock(&client->mu);
+    return;
+  }
+  client->state = TETHER_TRANSIENT_FAILURE;
+  snprintf(client->last_error, sizeof client->last_error, "%s", why);
+  snprintf(message, sizeof message, "no connection to %s: %s", client->url, client->last_error);
+  int64_t delay = next_delay_locked(client);
+  pthread_mutex_unlock(&client->mu);
+  fail_waiting(client, false, TETHER_UNAVAILABLE, message);
+  arm(client, delay);
+}
+
+static void on_event(void *owner, tth_conn *conn, const tth_event *event);
+static void on_lost(void *owner, tth_conn *conn, tether_call *call, const char *why);
+static void on_closed(void *owner, tth_conn *conn, const char *why);
+static const tth_conn_ops conn_ops = {.event = on_event, .lost = on_lost, .closed = on_closed};
+
+static void on_dialed(void *owner, tth_link *link, const char *why) {
+  tether_client *client = owner;
+  if (!link) {
+    attempt_failed(client, why);
+    return;
+  }
+  tth_conn *conn = tth_conn_new(link, TTH_CLIENT, &client->limits, &conn_ops, client);
+  if (!conn) {
+    link->ops->free(link);
+    attempt_failed(client, "out of memory");
+    return;
+  }
+  pthread_mutex_lock(&client->mu);
+  bool closing = client->closing;
+  if (!closing) {
+    client->conn = conn;
+    tth_conn_node_of(conn)->next = client->conns;
+    if (client->conns) tth_conn_node_of(client->conns)->prev = conn;
+    client->conns = conn;
+    client->conn_count++;
+  }
+  pthread_mutex_unlock(&client->mu);
+  if (closing) {
+    tth_conn_unref(conn);
+    return;
+  }
+  arm(client, client->connect_timeout_ns); /* for HELLO */
+  tth_conn_start(conn);
+}
+
+/* Dials; never with closing set, so that close can free the dialer. */
+static void connect_now(tether_client *client) {
+  pthread_mutex_lock(&client->mu);
+  if (!client->closing) {
+    client->state = TETHER_CONNECTING;
+    client->attempt_at_ns = tether_now_ns();
+    client->transport->dial(client->dialer, client->connect_timeout_ns, on_dialed, client);
+  }
+  pthread_mutex_unlock(&client->mu);
+}
+
+/* The back-off is over, or HELLO did not come in time. */
+static void on_timer(void *data) {
+  tether_client *client = data;
+  pthread_mutex_lock(&client->mu);
+  tth_conn *silent = client->state == TETHER_CONNECTING && client->conn ? tth_conn_ref(client->conn) : NULL;
+  bool ready = client->state == TETHER_READY;
+  pthread_mutex_unlock(&client->mu);
+  if (silent) {
+    tth_conn_close(silent);
+    tth_conn_unref(silent);
+  } else if (!ready) {
+    connect_now(client);
+  }
+}
+
+/* ---- The connection's events --------------------------------------------------------------- */
+
+static void on_hello(tether_client *client, tth_conn *conn) {
+  disarm(client);
+  pthread_mutex_lock(&client->mu);
+  if (client->conn == conn && !client->closing) {
+    client->state = TETHER_READY;
+    client->backoff_ns = 0;
+    pthread_cond_broadcast(&client->changed);
+  }
+  pthread_mutex_unlock(&client->mu);
+  tth_out *out;
+  for (tether_call *call; (call = take_waiting(client, true, conn, &out));) {
+    tth_client_call_place(call, conn, out);
+    tether_call_unref(call);
+  }
+}
+
+/* The connection takes nothing new: what has not left fails over to the next one by being lost unsent. */
+static void on_goaway(tether_client *client, tth_conn *conn) {
+  pthread_mutex_lock(&client->mu);
+  bool current = client->conn == conn;
+  if (current) {
+    client->conn = NULL;
+    if (!client->closing) client->state = TETHER_CONNECTING;
+  }
+  int64_t delay = current ? next_delay_locked(client) : 0;
+  pthread_mutex_unlock(&client->mu);
+  for (;;) {
+    tth_session *session = tth_conn_lock(conn);
+    tether_call *call = session ? tth_session_pop_queued(session) : NULL;
+    if (call) call->stream = NULL;
+    tth_conn_unlock(conn);
+    if (!call) break;
+    tth_client_call_lost(call, "the server is shutting down; the call was not sent");
+  }
+  if (current) arm(client, delay);
+}
+
+static void on_event(void *owner, tth_conn *conn, const tth_event *event) {
+  tether_client *client = owner;
+  switch (event->type) {
+    case TTH_EVENT_HELLO:
+      on_hello(client, conn);
+      break;
+    case TTH_EVENT_GOAWAY:
+      on_goaway(client, conn);
+      break;
+    default:
+      tth_client_call_event(event->user, event, &client->limits);
+      break;
+  }
+}
+
+static void on_lost(void *owner, tth_conn *conn, tether_call *call, const char *why) {
+  (void)owner;
+  (void)conn;
+  tth_client_call_lost(call, why);
+}
+
+static void on_closed(void *owner, tth_conn *conn, const char *why) {
+  tether_client *client = owner;
+  pthread_mutex_lock(&client->mu);
+  remove_conn_locked(client, conn);
+  bool current = client->conn == conn, was_ready = client->state == TETHER_READY, closing = client->closing;
+  if (current) client->conn = NULL;
+  int64_t delay = 0;
+  if (current && was_ready && !closing) {
+    client->state = TETHER_CONNECTING;
+    delay = next_delay_locked(client);
+  }
+  pthread_mutex_unlock(&client->mu);
+  if (current && !closing) {
+    if (was_ready)
+      arm(client, delay);
+    else
+      attempt_failed(client, why);
+  }
+  tth_conn_unref(conn);
+  pthread_mutex_lock(&client->mu);
+  client->conn_count--;
+  pthread_cond_broadcast(&client->changed);
+  pthread_mutex_unlock(&client->mu);
+}
+
+/* ---- Public -------------------------------------------------------------------------------- */
+
+tether_code tth_client_open_on(const tth_transport *transport, const char *url, const tether_client_options *options,
+                               tether_client **result) {
+  static const tether_client_options defaults;
+  if (!options) options = &defaults;
+  if (!url) return TETHER_INVALID_ARGUMENT;
+  tether_client *client = calloc(1, sizeof *client);
+  if (!client) return TETHER_RESOURCE_EXHAUSTED;
+  client->transport = transport;
+  client->url = strdup(url);
+  client->limits = tth_limits_of(&options->limits);
+  client->backoff_initial_ns = options->backoff_initial_ns ? options->backoff_initial_ns : BACKOFF_INITIAL;
+  client->backoff_max_ns = options->backoff_max_ns ? options->backoff_max_ns : BACKOFF_MAX;
+  client->connect_timeout_ns = options->connect_timeout_ns ? options->connect_timeout_ns : CONNECT_TIMEOUT;
+  pthread_mutex_init(&client->mu, NULL);
+  pthread_cond_init(&client->changed, NULL);
+  tether_code code =
+      client->url ? transport->dialer_new(url, options->tls, &client->dialer) : TETHER_RESOURCE_EXHAUSTED;
+  if (code != TETHER_OK) {
+    free(client->url);
+    free(client);
+    return code;
+  }
+  *result = client;
+  connect_now(client);
+  return TETHER_OK;
+}
+
+tether_code tether_client_open(const char *url, const tether_client_options *options, tether_client **client) {
+  return tth_client_open_on(&tth_transport_nng, url, options, client);
+}
+
+void tether_client_close(tether_client *client) {
+  if (!client) return;
+  pthread_mutex_lock(&client->mu);
+  client->closing = true;
+  client->state = TETHER_SHUTDOWN;
+  pthread_cond_broadcast(&client->changed);
+  pthread_mutex_unlock(&client->mu);
+  fail_waiting(client, true, TETHER_CANCELLED, "the client was closed");
+  client->transport->dialer_free(client->dialer); /* no new connections from here on */
+  pthread_mutex_lock(&client->mu);
+  for (tth_conn *conn = client->conns; conn; conn = tth_conn_node_of(conn)->next) tth_conn_close(conn);
+  while (client->conn_count > 0 || client->calls > 0) pthread_cond_wait(&client->changed, &client->mu);
+  pthread_mutex_unlock(&client->mu);
+  disarm(client);
+  pthread_cond_destroy(&client->changed);
+  pthread_mutex_destroy(&client->mu);
+  free(client->url);
+  free(client);
+}
+
+tether_connectivity tether_client_connectivity(tether_client *client) {
+  pthread_mutex_lock(&client->mu);
+  tether_connectivity state = client->state;
+  pthread_mutex_unlock(&client->mu);
+  return state;
+}
+
+static void wake_waiters(void *data) {
+  tether_client *client = data;
+  pthread_mutex_lock(&client->mu);
+  pthread_cond_broadcast(&client->changed);
+  pthread_mutex_unlock(&client->mu);
+}
+
+tether_code tether_client_wait_ready(tether_client *client, const tether_ctx *ctx) {
+  tether_after after;
+  tether_ctx_after_func(ctx, &after, NULL, wake_waiters, client);
+  tether_code code = TETHER_OK;
+  pthread_mutex_lock(&client->mu);
+  while (client->state != TETHER_READY && code == TETHER_OK) {
+    code = client->closing ? TETHER_CANCELLED : tether_ctx_err(ctx);
+    if (code == TETHER_OK) pthread_cond_wait(&client->changed, &client->mu);
+  }
+  pthread_mutex_unlock(&client->mu);
+  tether_after_stop_wait(&after);
+  return code;
+}

@@ -1,0 +1,52 @@
+/* rpc/client.h: the client object's insides.
+ *
+ *   CONNECTING ──HELLO──> READY ──connection lost / GOAWAY──> CONNECTING
+ *       │  ^                                       any ──close──> SHUTDOWN
+ *   fails  └──back-off over── TRANSIENT_FAILURE
+ *       └────────────────────────^
+ *
+ * Lock order: client->mu, then a connection's lock. */
+#ifndef TETHER_RPC_CLIENT_H
+#define TETHER_RPC_CLIENT_H
+
+#include <pthread.h>
+
+#include "rpc/call.h"
+
+struct tether_client {
+  const tth_transport *transport;
+  char *url;
+  tether_limits limits;
+  int64_t backoff_initial_ns, backoff_max_ns, connect_timeout_ns;
+  tth_dialer *dialer;
+  _Atomic size_t calls; /* not ended, or with a callback running */
+
+  pthread_mutex_t mu;
+  pthread_cond_t changed;
+  /* under mu */
+  tether_connectivity state;
+  bool closing;
+  tth_conn *conn;  /* the one that new calls use, or that waits for HELLO; its reference is in `conns` */
+  tth_conn *conns; /* all that are not closed */
+  size_t conn_count;
+  tether_call *wait_first, *wait_last; /* calls without a connection */
+  int64_t backoff_ns, attempt_at_ns;
+  char last_error[160];
+  tether_ctx *timer_ctx; /* ends when the back-off, or the wait for HELLO, is over */
+  tether_after timer;
+};
+
+/* tether_client_open over any transport. */
+TETHER_MUST_USE tether_code tth_client_open_on(const tth_transport *transport, const char *url,
+                                               const tether_client_options *options, tether_client **client);
+
+/* Fills in the defaults of limits. */
+tether_limits tth_limits_of(const tether_limits *limits);
+
+/* Takes a waiting call off the list. client->mu is held. */
+void tth_client_forget_waiting_locked(tether_client *client, tether_call *call);
+
+/* One call less. */
+void tth_client_call_gone(tether_client *client);
+
+#endif

@@ -1,0 +1,345 @@
+/* A call at the client.
+ *
+ * Happy path: pack -> queued on the connection (or waiting for one) -> HEADERS, MESSAGE and TRAILERS come back ->
+ * ended, callback, waiters released. The call's context is derived from the caller's; when it ends first, the callback
+ * registered on it ends the call, and the session tells the server or, if nothing has left yet, forgets the call.
+ * Failures: see rpc-semantics section 1; each is one tth_client_call_end. Whoever ends the call first decides. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rpc/client.h"
+#include "rpc/encode.h"
+#include "rpc/metadata.h"
+#include "rpc/unpack.h"
+
+/* ---- Ending -------------------------------------------------------------------------------- */
+
+/* Takes the call from wherever it is; says where that was, for the message. */
+static const char *release(tether_call *call, const tether_cause *cause) {
+  tether_client *client = call->c.client;
+  const char *where = "before it was sent";
+  bool unref_list = false, unref_stream = false;
+  pthread_mutex_lock(&client->mu);
+  if (call->c.waiting) {
+    tth_client_forget_waiting_locked(client, call);
+    unref_list = true;
+    where = "while it waited for a connection";
+  }
+  tth_conn *conn = call->conn;
+  pthread_mutex_unlock(&client->mu);
+  if (conn) {
+    tth_session *session = tth_conn_lock(conn);
+    if (session && call->stream) {
+      where = call->stream->state == TTH_STREAM_QUEUED ? "while it was queued here" : "while the server had it";
+      tth_session_cancel(session, call->stream, cause);
+      call->stream = NULL;
+      unref_stream = true;
+    }
+    tth_conn_unlock(conn);
+  }
+  if (unref_list) tether_call_unref(call);
+  if (unref_stream) tether_call_unref(call);
+  return where;
+}
+
+static void finish(tether_call *call) {
+  if (tether_after_stop(&call->c.after)) tether_call_unref(call); /* the registration's reference */
+  tether_client *client = call->c.client;
+  tether_call_done_fn done = call->c.done;
+  tether_call_ref(call); /* a waiter may release the call as soon as it has ended */
+  tth_call_ended(call);
+  if (done) done(call, call->c.done_data);
+  tether_call_unref(call);
+  tth_client_call_gone(client);
+}
+
+void tth_client_call_end(tether_call *call, tether_code code, const char *message, const tether_cause *cause) {
+  if (!tth_call_try_end(call)) return;
+  (void)release(call, cause);
+  call->code = code;
+  call->cause = cause ? tether_cause_ref(cause) : NULL;
+  tth_call_set_message(call, message);
+  finish(call);
+}
+
+/* The call's context ended. Runs on the thread that cancelled, or on the timer thread. */
+static void on_ctx_done(void *data) {
+  tether_call *call = data;
+  if (tth_call_try_end(call)) {
+    const tether_cause *cause = tether_ctx_cause(call->root);
+    call->code = tth_code_of_ctx(call->root);
+    call->cause = tether_cause_ref(cause);
+    const char *where = release(call, cause);
+    char message[512];
+    if (call->code == TETHER_DEADLINE_EXCEEDED) {
+      snprintf(message, sizeof message, "deadline exceeded after %lld ms, %s",
+               (long long)((tether_now_ns() - call->c.started_ns) / TETHER_MS), where);
+    } else {
+      snprintf(message, sizeof message, "%s (cause %s, from %s)", tether_cause_text(cause),
+               tether_cause_code_name(tether_cause_get_code(cause)), tether_cause_origin(cause));
+    }
+    tth_call_set_message(call, message);
+    finish(call);
+  }
+  tether_call_unref(call);
+}
+
+void tether_call_cancel(tether_call *call, const tether_cause *cause) {
+  if (call->role == TTH_CLIENT && call->root) tether_ctx_cancel_cause(call->root, cause);
+}
+
+void tth_client_call_lost(tether_call *call, const char *why) {
+  char message[512];
+  tether_client *client = call->c.client;
+  pthread_mutex_lock(&client->mu);
+  bool closing = client->closing;
+  pthread_mutex_unlock(&client->mu);
+  if (closing) {
+    tth_client_call_end(call, TETHER_CANCELLED, "the client was closed", NULL);
+  } else {
+    snprintf(message, sizeof message, "the connection to %s was lost: %s", client->url, why);
+    tether_cause *cause = tether_cause_new(TETHER_CAUSE_PEER_LOST, NULL, message);
+    tth_client_call_end(call, TETHER_UNAVAILABLE, message, cause);
+    tether_cause_unref(cause);
+  }
+  tether_call_unref(call);
+}
+
+/* ---- Starting ------------------------------------------------------------------------------ */
+
+/* Opens the call's stream; what keeps it from being sent on this connection is said in *why. The lock is held. */
+static tether_code open_stream(tether_call *call, tth_session *session, tth_out **out, const char **why) {
+  const tether_limits *peer = tth_session_peer_limits(session);
+  const tth_out *body = (*out)->next;
+  size_t head = tth_get32((*out)->data);
+  size_t body_len = body ? body->len : (*out)->len - 2 * TTH_FRAME_HEADER - head;
+  *why = "the server is shutting down; the call was not sent";
+  if (tth_session_going_away(session)) return TETHER_UNAVAILABLE;
+  *why = "the request is larger than the server takes";
+  if (body_len > peer->max_message_bytes) return TETHER_RESOURCE_EXHAUSTED;
+  *why = "the metadata is larger than the server takes";
+  if (call->c.metadata_bytes > peer->max_metadata_bytes) return TETHER_RESOURCE_EXHAUSTED;
+  *why = "out of memory";
+  call->stream = tth_session_open(session, call, *out);
+  if (!call->stream) return TETHER_RESOURCE_EXHAUSTED;
+  tether_call_ref(call);
+  *out = NULL;
+  return TETHER_OK;
+}
+
+void tth_client_call_place(tether_call *call, tth_conn *conn, tth_out *out) {
+  const char *why = "the connection was lost before the call was sent";
+  tether_code code = TETHER_UNAVAILABLE;
+  tth_session *session = tth_conn_lock(conn);
+  /* A call that has ended meanwhile is not sent: whoever ended it has looked for its stream, or will, under this lock.
+   */
+  if (session)
+    code = atomic_load(&call->state) == TTH_CALL_RUNNING ? open_stream(call, session, &out, &why) : TETHER_OK;
+  tth_conn_unlock(conn);
+  tth_out_free(out);
+  if (code != TETHER_OK) tth_client_call_end(call, code, why, NULL);
+}
+
+/* Finds a connection, or makes the call wait for one, or ends it. */
+static void dispatch(tether_call *call, tth_out *out) {
+  tether_client *client = call->c.client;
+  char message[320] = "the client was closed";
+  tether_code code = TETHER_OK;
+  tth_conn *conn = NULL;
+  pthread_mutex_lock(&client->mu);
+  if (client->closing) {
+    code = TETHER_CANCELLED;
+  } else if (client->state == TETHER_READY) {
+    call->conn = conn = tth_conn_ref(client->conn);
+  } else if (client->state == TETHER_TRANSIENT_FAILURE && !call->c.wait_for_ready) {
+    code = TETHER_UNAVAILABLE;
+    snprintf(message, sizeof message, "no connection to %s: %s", client->url, client->last_error);
+  } else if (atomic_load(&call->state) == TTH_CALL_RUNNING) {
+    tether_call_ref(call);
+    call->c.out = out;
+    call->c.waiting = true;
+    call->c.wait_prev = client->wait_last;
+    *(client->wait_last ? &client->wait_last->c.wait_next : &client->wait_first) = call;
+    client->wait_last = call;
+    out = NULL;
+  }
+  pthread_mutex_unlock(&client->mu);
+  if (conn) {
+    tth_client_call_place(call, conn, out);
+    return;
+  }
+  tth_out_free(out);
+  if (code != TETHER_OK) tth_client_call_end(call, code, message, NULL);
+}
+
+/* The context a call runs under: the caller's, with the call's or the method's timeout. */
+static tether_ctx *derive(const tether_ctx *ctx, const tether_method *method, const tether_call_options *options) {
+  int64_t timeout_ns = options->timeout_ns ? options->timeout_ns : method->default_timeout_ns;
+  if (timeout_ns == 0 || timeout_ns == TETHER_FOREVER) return tether_ctx_with_cancel(ctx);
+  return tether_ctx_with_timeout(ctx, timeout_ns);
+}
+
+/* What can be refused before anything is sent. */
+static tether_code check(const tether_call *call, const char **why) {
+  *why = "the method requires a deadline and the call has none";
+  if ((call->method->flags & TETHER_METHOD_DEADLINE_REQUIRED) && tether_ctx_deadline_ns(call->root) == TETHER_FOREVER)
+    return TETHER_INVALID_ARGUMENT;
+  return TETHER_OK;
+}
+
+tether_call *tether_call_start(tether_client *client, const tether_ctx *ctx, const tether_method *method,
+                               const ProtobufCMessage *request, const tether_call_options *options,
+                               tether_call_done_fn done, void *data) {
+  static const tether_call_options defaults;
+  if (!options) options = &defaults;
+  tether_call *call = tth_call_new(TTH_CLIENT);
+  if (!call) {
+    if (done) done(tth_call_no_memory(), data);
+    return tth_call_no_memory();
+  }
+  call->method = method;
+  call->path = method->path;
+  call->c.client = client;
+  call->c.done = done;
+  call->c.done_data = data;
+  call->c.wait_for_ready = options->wait_for_ready;
+  call->c.started_ns = tether_now_ns();
+  call->c.metadata_bytes = tether_metadata_size(options->metadata);
+  call->root = derive(ctx, method, options);
+  call->ctx = call->root;
+  atomic_fetch_add(&client->calls, 1);
+
+  tth_out *out = NULL;
+  const char *why = NULL;
+  tether_code code = tether_ctx_err(call->root) == TETHER_OK ? check(call, &why) : TETHER_OK;
+  if (code == TETHER_OK && tether_ctx_err(call->root) == TETHER_OK) {
+    code = tth_encode_request(call, request, options->metadata, client->limits.max_forward_bytes, &out);
+    why = "out of memory";
+  }
+  /* Registered before the call can be seen by anybody else. On a context that is done already it ends the call here. */
+  tether_call_ref(call);
+  tether_ctx_after_func(call->root, &call->c.after, NULL, on_ctx_done, call);
+  if (code != TETHER_OK)
+    tth_client_call_end(call, code, why, NULL);
+  else if (out)
+    dispatch(call, out);
+  return call;
+}
+
+tether_call *tether_call_unary(tether_client *client, const tether_ctx *ctx, const tether_method *method,
+                               const ProtobufCMessage *request, const tether_call_options *options) {
+  tether_call *call = tether_call_start(client, ctx, method, request, options, NULL, NULL);
+  tether_call_wait(call);
+  return call;
+}
+
+/* ---- The answer ---------------------------------------------------------------------------- */
+
+/* A reply that cannot be taken: the server need not go on. */
+static void reply_refused(tether_call *call, tether_code code, const char *why) {
+  tether_cause *cause = tether_cause_new(TETHER_CAUSE_OTHER, NULL, why);
+  tth_client_call_end(call, code, why, cause);
+  tether_cause_unref(cause);
+}
+
+static void on_headers(tether_call *call, const tth_event *event, const tether_limits *limits) {
+  ProtobufCMessage *message;
+  char why[160];
+  tether_code code = event->len > 2 * limits->max_metadata_bytes
+                         ? TETHER_RESOURCE_EXHAUSTED
+                         : tth_call_unpack(call, &tether__v1__headers__descriptor, event->bytes, event->len, SIZE_MAX,
+                                           why, sizeof why, &message);
+  if (code == TETHER_OK) {
+    const Tether__V1__Headers *headers = (const Tether__V1__Headers *)message;
+    if (tth_entries_size(headers->n_metadata, headers->metadata) > limits->max_metadata_bytes)
+      code = TETHER_RESOURCE_EXHAUSTED;
+    else if (!call->c.io_initial && (call->c.io_initial = tether_metadata_new()))
+      code = tth_metadata_from_entries(call->c.io_initial, headers->n_metadata, headers->metadata);
+  }
+  if (code == TETHER_RESOURCE_EXHAUSTED)
+    reply_refused(call, code, "the initial metadata is larger than the limit");
+  else if (code != TETHER_OK)
+    reply_refused(call, code, why);
+}
+
+static void on_message(tether_call *call, const tth_event *event, const tether_limits *limits) {
+  char why[160], message[320];
+  if (call->c.io_reply) {
+    reply_refused(call, TETHER_INTERNAL, "two replies to a unary call");
+    return;
+  }
+  tether_code code = tth_call_unpack(call, call->method->reply, event->bytes, event->len, limits->max_unpacked_bytes,
+                                     why, sizeof why, &call->c.io_reply);
+  if (code == TETHER_OK) return;
+  snprintf(message, sizeof message, "the reply cannot be unpacked: %s", why);
+  reply_refused(call, code, message);
+}
+
+/* The status that the server's TRAILERS mean here. */
+static tether_code received_code(tether_call *call, const Tether__V1__Trailers *trailers, const char **message) {
+  tether_code code = trailers->code <= TETHER_UNAUTHENTICATED ? (tether_code)trailers->code : TETHER_UNKNOWN;
+  *message = trailers->message;
+  if (code == TETHER_OK && !call->c.io_reply) {
+    *message = "the server sent OK and no reply";
+    return TETHER_INTERNAL;
+  }
+  /* A server that cut the call because its time was over may say so either way; the deadline is the truth. */
+  if (code == TETHER_CANCELLED && tether_ctx_remaining_ns(call->root) == 0) return TETHER_DEADLINE_EXCEEDED;
+  return code;
+}
+
+static void on_trailers(tether_call *call, const tth_event *event, const tether_limits *limits) {
+  ProtobufCMessage *unpacked;
+  char why[160];
+  tether_code code = event->len > 2 * limits->max_metadata_bytes
+                         ? TETHER_RESOURCE_EXHAUSTED
+                         : tth_call_unpack(call, &tether__v1__trailers__descriptor, event->bytes, event->len, SIZE_MAX,
+                                           why, sizeof why, &unpacked);
+  const Tether__V1__Trailers *trailers = code == TETHER_OK ? (const Tether__V1__Trailers *)unpacked : NULL;
+  if (trailers && tth_entries_size(trailers->n_metadata, trailers->metadata) > limits->max_metadata_bytes)
+    code = TETHER_RESOURCE_EXHAUSTED;
+  if (code == TETHER_RESOURCE_EXHAUSTED) snprintf(why, sizeof why, "the trailers are larger than the limit");
+  if (!tth_call_try_end(call)) return;
+  if (code == TETHER_OK) {
+    const char *message;
+    call->code = received_code(call, trailers, &message);
+    tth_call_set_message(call, message);
+    call->cause = tth_cause_from_wire(trailers->cause);
+    call->reply = call->c.io_reply;
+    call->initial = call->c.io_initial;
+    call->trailers = trailers->n_metadata ? tether_metadata_new() : NULL;
+    if (call->trailers &&
+        tth_metadata_from_entries(call->trailers, trailers->n_metadata, trailers->metadata) != TETHER_OK) {
+      call->code = TETHER_RESOURCE_EXHAUSTED;
+      tth_call_set_message(call, "out of memory");
+    }
+  } else {
+    call->code = code;
+    tth_call_set_message(call, why);
+  }
+  finish(call);
+}
+
+void tth_client_call_event(tether_call *call, const tth_event *event, const tether_limits *limits) {
+  char message[160];
+  switch (event->type) {
+    case TTH_EVENT_HEADERS:
+      on_headers(call, event, limits);
+      break;
+    case TTH_EVENT_MESSAGE:
+      on_message(call, event, limits);
+      break;
+    case TTH_EVENT_OVERSIZE:
+      snprintf(message, sizeof message, "a reply of %zu bytes is larger than the limit of %zu", event->len,
+               limits->max_message_bytes);
+      reply_refused(call, TETHER_RESOURCE_EXHAUSTED, message);
+      break;
+    case TTH_EVENT_TRAILERS:
+      on_trailers(call, event, limits);
+      tether_call_unref(call); /* the stream's reference */
+      break;
+    default:
+      break;
+  }
+}

@@ -1,0 +1,197 @@
+/* One connection. Happy path of a batch in: link `received` -> session events, collected under the lock -> lock dropped
+ * -> events to the owner -> one flush. Of a batch out: unlock -> session fills the buffer -> link send -> `sent` ->
+ * next. Failures: a broken session or missing memory closes the link; the link's `closed` ends the connection, whatever
+ * the reason was, and every call that was on it is handed back as lost. */
+#include "rpc/conn.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "rpc/call.h"
+
+#define EVENTS_AT_ONCE 32
+#define OUT_MIN ((size_t)4 * 1024)
+#define OUT_TARGET ((size_t)256 * 1024)
+
+struct tth_conn {
+  const tth_conn_ops *ops;
+  void *owner;
+  tth_link *link;
+  tth_role role;
+  _Atomic uint32_t refs;
+  tth_conn_node node; /* the owner's */
+
+  pthread_mutex_t mu;
+  /* under mu */
+  tth_session *session;
+  bool started, closed, sending, corked, close_when_flushed;
+  uint8_t *out; /* the batch on its way while `sending` */
+  size_t out_capacity;
+};
+
+tth_conn *tth_conn_new(tth_link *link, tth_role role, const tether_limits *limits, const tth_conn_ops *ops,
+                       void *owner) {
+  tth_conn *conn = calloc(1, sizeof *conn);
+  uint8_t *out = malloc(OUT_MIN);
+  tth_session *session = tth_session_new(role, limits);
+  if (!conn || !out || !session) {
+    tth_session_free(session);
+    free(out);
+    free(conn);
+    return NULL;
+  }
+  conn->ops = ops;
+  conn->owner = owner;
+  conn->link = link;
+  conn->role = role;
+  conn->refs = 1;
+  conn->session = session;
+  conn->out = out;
+  conn->out_capacity = OUT_MIN;
+  pthread_mutex_init(&conn->mu, NULL);
+  return conn;
+}
+
+tth_conn *tth_conn_ref(tth_conn *conn) {
+  atomic_fetch_add_explicit(&conn->refs, 1, memory_order_relaxed);
+  return conn;
+}
+
+void tth_conn_unref(tth_conn *conn) {
+  if (!conn || atomic_fetch_sub_explicit(&conn->refs, 1, memory_order_acq_rel) != 1) return;
+  conn->link->ops->free(conn->link);
+  tth_session_free(conn->session);
+  pthread_mutex_destroy(&conn->mu);
+  free(conn->out);
+  free(conn);
+}
+
+const char *tth_conn_peer(const tth_conn *conn) { return conn->link->ops->peer(conn->link); }
+tth_conn_node *tth_conn_node_of(tth_conn *conn) { return &conn->node; }
+
+/* Makes room for the next batch. A bigger buffer is welcome, but only the room for one piece is needed. */
+static bool make_room_locked(tth_conn *conn) {
+  size_t want = tth_session_pending(conn->session), need = tth_session_min_fill(conn->session);
+  if (want > OUT_TARGET) want = OUT_TARGET;
+  if (want < need) want = need;
+  if (want <= conn->out_capacity) return true;
+  uint8_t *grown = malloc(want);
+  if (!grown) return need <= conn->out_capacity;
+  free(conn->out);
+  conn->out = grown;
+  conn->out_capacity = want;
+  return true;
+}
+
+tth_session *tth_conn_lock(tth_conn *conn) {
+  pthread_mutex_lock(&conn->mu);
+  return conn->closed ? NULL : conn->session;
+}
+
+void tth_conn_unlock(tth_conn *conn) {
+  size_t len = 0;
+  bool close = false;
+  if (conn->started && !conn->closed && !conn->sending && !conn->corked) {
+    if (tth_session_pending(conn->session) > 0) {
+      close = !make_room_locked(conn);
+      if (!close) len = tth_session_fill(conn->session, tether_now_ns(), conn->out, conn->out_capacity);
+    }
+    conn->sending = len > 0;
+    if (len == 0 && conn->close_when_flushed) close = true;
+  }
+  pthread_mutex_unlock(&conn->mu);
+  if (len > 0) conn->link->ops->send(conn->link, conn->out, len);
+  if (close) conn->link->ops->close(conn->link);
+}
+
+/* Collects events while the lock is held; the users they name are kept alive until they have been handled. */
+static size_t collect_locked(tth_conn *conn, tth_event *events) {
+  size_t n = 0;
+  while (n < EVENTS_AT_ONCE && tth_session_next_event(conn->session, &events[n])) {
+    tth_event *event = &events[n++];
+    if (event->type == TTH_EVENT_HEADERS && conn->role == TTH_SERVER) {
+      event->user = conn->ops->new_call(conn->owner, conn, event->stream);
+      event->stream->user = event->user;
+      if (!event->user) {
+        *event = (tth_event){.type = TTH_EVENT_BROKEN, .bytes = (const uint8_t *)"out of memory", .len = 13};
+        break;
+      }
+    }
+    if (event->type == TTH_EVENT_TRAILERS) {
+      ((tether_call *)event->user)->stream = NULL;
+    } else if (event->user) {
+      tether_call_ref(event->user);
+    }
+    if (event->type == TTH_EVENT_BROKEN) break;
+  }
+  return n;
+}
+
+static void deliver(tth_conn *conn, const tth_event *event) {
+  if (event->type == TTH_EVENT_BROKEN) {
+    fprintf(stderr, "tether: closing the connection to %s: %.*s\n", tth_conn_peer(conn), (int)event->len,
+            (const char *)event->bytes);
+    conn->link->ops->close(conn->link);
+    return;
+  }
+  conn->ops->event(conn->owner, conn, event);
+  if (event->type != TTH_EVENT_TRAILERS && event->user) tether_call_unref(event->user);
+  free(event->owned);
+}
+
+static void on_received(void *owner, const uint8_t *batch, size_t len) {
+  tth_conn *conn = owner;
+  tth_event events[EVENTS_AT_ONCE];
+  pthread_mutex_lock(&conn->mu);
+  tth_session_input(conn->session, batch, len);
+  conn->corked = true;
+  for (bool more = true; more;) {
+    size_t n = collect_locked(conn, events);
+    pthread_mutex_unlock(&conn->mu);
+    more = n == EVENTS_AT_ONCE;
+    for (size_t i = 0; i < n; i++) deliver(conn, &events[i]);
+    pthread_mutex_lock(&conn->mu);
+  }
+  conn->corked = false;
+  tth_conn_unlock(conn);
+}
+
+static void on_sent(void *owner) {
+  tth_conn *conn = owner;
+  pthread_mutex_lock(&conn->mu);
+  conn->sending = false;
+  tth_conn_unlock(conn);
+}
+
+static void on_closed(void *owner, const char *why) {
+  tth_conn *conn = owner;
+  for (;;) {
+    pthread_mutex_lock(&conn->mu);
+    conn->closed = true;
+    tether_call *call = tth_session_pop_user(conn->session);
+    if (call) call->stream = NULL;
+    pthread_mutex_unlock(&conn->mu);
+    if (!call) break;
+    conn->ops->lost(conn->owner, conn, call, why);
+  }
+  conn->ops->closed(conn->owner, conn, why);
+}
+
+static const tth_link_events link_events = {.received = on_received, .sent = on_sent, .closed = on_closed};
+
+void tth_conn_start(tth_conn *conn) {
+  conn->link->ops->start(conn->link, &link_events, conn);
+  pthread_mutex_lock(&conn->mu);
+  conn->started = true;
+  tth_conn_unlock(conn);
+}
+
+void tth_conn_close(tth_conn *conn) { conn->link->ops->close(conn->link); }
+
+void tth_conn_close_when_flushed(tth_conn *conn) {
+  pthread_mutex_lock(&conn->mu);
+  conn->close_when_flushed = true;
+  tth_conn_unlock(conn);
+}

@@ -1,0 +1,62 @@
+/* rpc/conn.h: a connection: a session on a link, behind one lock. Used by client and server alike.
+ *
+ * Output: whoever has changed the session flushes it on unlock. One batch is on its way at a time; what is queued
+ * meanwhile leaves together when its `sent` comes (so batches grow with load, without timers). While a received batch
+ * is being handled nothing is flushed until its end.
+ *
+ * Lock order: a client's or server's lock, then the connection's. Nothing is called with the lock held but the
+ * owner's new_call. */
+#ifndef TETHER_RPC_CONN_H
+#define TETHER_RPC_CONN_H
+
+#include "rpc/link.h"
+#include "rpc/session.h"
+
+typedef struct tth_conn tth_conn;
+
+/* What a client or server does for its connections. Called without locks, on I/O threads, never two at once for one
+ * connection. */
+typedef struct tth_conn_ops {
+  /* Server: a call for a new stream, holding the stream's reference; NULL without memory. The connection's lock is
+   * held: only allocates. */
+  tether_call *(*new_call)(void *owner, tth_conn *conn, tth_stream *stream);
+  /* An event; event->user is referenced during the call. Of TRAILERS the stream's reference goes to the callee. */
+  void (*event)(void *owner, tth_conn *conn, const tth_event *event);
+  /* A call whose connection is gone; the stream's reference goes to the callee. */
+  void (*lost)(void *owner, tth_conn *conn, tether_call *call, const char *why);
+  /* The last event. The reference that tth_conn_new gave goes to the callee. */
+  void (*closed)(void *owner, tth_conn *conn, const char *why);
+} tth_conn_ops;
+
+/* A connection that owns `link`, with one reference for the owner. NULL without memory: the link is still the
+ * caller's. Nothing happens before tth_conn_start. */
+TETHER_MUST_USE tth_conn *tth_conn_new(tth_link *link, tth_role role, const tether_limits *limits,
+                                       const tth_conn_ops *ops, void *owner);
+
+/* Sends HELLO and begins to deliver events; `closed` follows exactly once. */
+void tth_conn_start(tth_conn *conn);
+
+tth_conn *tth_conn_ref(tth_conn *conn);
+void tth_conn_unref(tth_conn *conn);
+
+/* Takes the lock. Returns the session, or NULL once the connection is closed (locked all the same). */
+tth_session *tth_conn_lock(tth_conn *conn);
+
+/* Sends what the session has to say and gives up the lock. */
+void tth_conn_unlock(tth_conn *conn);
+
+/* Begins closing; `closed` follows. Does not block. */
+void tth_conn_close(tth_conn *conn);
+
+/* Closes once there is nothing more to send. */
+void tth_conn_close_when_flushed(tth_conn *conn);
+
+const char *tth_conn_peer(const tth_conn *conn);
+
+/* The owner may chain its connections through this. */
+typedef struct tth_conn_node {
+  tth_conn *prev, *next;
+} tth_conn_node;
+tth_conn_node *tth_conn_node_of(tth_conn *conn);
+
+#endif

@@ -1,0 +1,161 @@
+/* From call to frames. A small message shares one allocation with the frames around it; a long one is sent in slices
+ * from an allocation of its own. The timeout is a fixed-width field right after the frame header, so that the
+ * session can write what is left at the moment the bytes leave. */
+#include "rpc/encode.h"
+
+#include <string.h>
+
+#include "rpc/forward.h"
+#include "rpc/metadata.h"
+#include "rpc/trace.h"
+
+/* A message of at most TTH_SLICE bytes as a frame inside a bigger out. */
+static size_t put_message(uint8_t *to, const ProtobufCMessage *message, size_t len, uint8_t flags) {
+  tth_frame_put(to, (uint32_t)len, TTH_MESSAGE, flags, 0);
+  protobuf_c_message_pack(message, to + TTH_FRAME_HEADER);
+  return TTH_FRAME_HEADER + len;
+}
+
+/* A longer one as an out of its own. */
+static tth_out *sliced_message(const ProtobufCMessage *message, size_t len, uint8_t flags) {
+  tth_out *out = tth_out_new(len, true);
+  if (!out) return NULL;
+  out->flags = flags;
+  protobuf_c_message_pack(message, out->data);
+  return out;
+}
+
+static tether_code pack_request(const Tether__V1__Headers *headers, const ProtobufCMessage *request, tth_out **result) {
+  size_t head = tether__v1__headers__get_packed_size(headers);
+  size_t body = protobuf_c_message_get_packed_size(request);
+  bool sliced = body > TTH_SLICE;
+  tth_out *out = tth_out_new(TTH_FRAME_HEADER + head + (sliced ? 0 : TTH_FRAME_HEADER + body), false);
+  if (!out) return TETHER_RESOURCE_EXHAUSTED;
+  tth_frame_put(out->data, (uint32_t)head, TTH_HEADERS, 0, 0);
+  tether__v1__headers__pack(headers, out->data + TTH_FRAME_HEADER);
+  if (sliced) {
+    out->next = sliced_message(request, body, TTH_FLAG_END);
+    if (!out->next) {
+      tth_out_free(out);
+      return TETHER_RESOURCE_EXHAUSTED;
+    }
+  } else {
+    put_message(out->data + TTH_FRAME_HEADER + head, request, body, TTH_FLAG_END);
+  }
+  *result = out;
+  return TETHER_OK;
+}
+
+tether_code tth_encode_request(tether_call *call, const ProtobufCMessage *request, const tether_metadata *metadata,
+                               size_t max_forward_bytes, tth_out **out) {
+  Tether__V1__Headers headers = TETHER__V1__HEADERS__INIT;
+  tth_entries one_hop = {0}, forwarded = {0};
+  for (size_t i = 0; i < tether_metadata_count(metadata); i++) {
+    tether_metadata_entry entry = tether_metadata_at(metadata, i);
+    tth_entries_add(&one_hop, &call->arena, entry.key, (const uint8_t *)entry.value, entry.len);
+  }
+  tth_forward_collect(call->ctx, &call->arena, max_forward_bytes, &one_hop, &forwarded);
+  if (one_hop.no_memory || forwarded.no_memory) return TETHER_RESOURCE_EXHAUSTED;
+  headers.n_metadata = one_hop.count;
+  headers.metadata = one_hop.entries;
+  headers.n_forwarded = forwarded.count;
+  headers.forwarded = forwarded.entries;
+  headers.method = (char *)call->path;
+  char traceparent[TETHER_TRACEPARENT_SIZE];
+  if (tth_trace_next_hop(call->ctx, traceparent)) {
+    headers.traceparent = traceparent;
+    headers.tracestate = (char *)tether_trace_state(call->ctx);
+    headers.baggage = (char *)tether_trace_baggage(call->ctx);
+  }
+  int64_t deadline_ns = tether_ctx_deadline_ns(call->ctx);
+  headers.has_timeout_ns = deadline_ns != TETHER_FOREVER;
+  tether_code code = pack_request(&headers, request, out);
+  if (code == TETHER_OK) (*out)->deadline_ns = deadline_ns;
+  return code;
+}
+
+/* Wire views of a metadata list; at most this many on the stack, which the size limits keep ample: an entry counts at
+ * least TTH_ENTRY_OVERHEAD bytes. */
+#define VIEWS 64
+
+struct views {
+  Tether__V1__Entry entries[VIEWS];
+  Tether__V1__Entry *pointers[VIEWS];
+};
+
+static size_t view(const tether_metadata *metadata, struct views *views) {
+  size_t count = tether_metadata_count(metadata);
+  if (count > VIEWS) count = VIEWS; /* add_initial and add_trailer refuse more */
+  tth_metadata_view(metadata, views->entries);
+  for (size_t i = 0; i < count; i++) views->pointers[i] = &views->entries[i];
+  return count;
+}
+
+tether_code tth_encode_initial(const tether_call *call, tth_out **result) {
+  struct views views;
+  Tether__V1__Headers headers = TETHER__V1__HEADERS__INIT;
+  headers.n_metadata = view(call->initial, &views);
+  headers.metadata = views.pointers;
+  size_t len = tether__v1__headers__get_packed_size(&headers);
+  tth_out *out = tth_out_new(TTH_FRAME_HEADER + len, false);
+  if (!out) return TETHER_RESOURCE_EXHAUSTED;
+  tth_frame_put(out->data, (uint32_t)len, TTH_HEADERS, 0, 0);
+  tether__v1__headers__pack(&headers, out->data + TTH_FRAME_HEADER);
+  *result = out;
+  return TETHER_OK;
+}
+
+/* The reply (if any and short) and TRAILERS in one out; a long reply in an out before it. */
+static tether_code pack_end(const Tether__V1__Trailers *trailers, const ProtobufCMessage *reply, tth_out **result) {
+  size_t tail = tether__v1__trailers__get_packed_size(trailers);
+  size_t body = reply ? protobuf_c_message_get_packed_size(reply) : 0;
+  bool sliced = body > TTH_SLICE;
+  size_t head = reply && !sliced ? TTH_FRAME_HEADER + body : 0;
+  tth_out *out = tth_out_new(head + TTH_FRAME_HEADER + tail, false);
+  if (!out) return TETHER_RESOURCE_EXHAUSTED;
+  if (head) put_message(out->data, reply, body, TTH_FLAG_END);
+  tth_frame_put(out->data + head, (uint32_t)tail, TTH_TRAILERS, 0, 0);
+  tether__v1__trailers__pack(trailers, out->data + head + TTH_FRAME_HEADER);
+  if (sliced) {
+    tth_out *message = sliced_message(reply, body, TTH_FLAG_END);
+    if (!message) {
+      tth_out_free(out);
+      return TETHER_RESOURCE_EXHAUSTED;
+    }
+    message->next = out;
+    out = message;
+  }
+  *result = out;
+  return TETHER_OK;
+}
+
+tether_code tth_encode_reply(const tether_call *call, tether_code code, const char *message, const tether_cause *cause,
+                             tth_out **result) {
+  struct views views;
+  Tether__V1__Trailers trailers = TETHER__V1__TRAILERS__INIT;
+  Tether__V1__Cause wire_cause = TETHER__V1__CAUSE__INIT;
+  trailers.code = code;
+  trailers.message = message && *message ? (char *)message : NULL;
+  if (cause) {
+    wire_cause.code = tether_cause_get_code(cause);
+    wire_cause.origin = (char *)tether_cause_origin(cause);
+    wire_cause.text = (char *)tether_cause_text(cause);
+    trailers.cause = &wire_cause;
+  }
+  trailers.n_metadata = view(call->trailers, &views);
+  trailers.metadata = views.pointers;
+  tth_out *out, *initial = NULL;
+  tether_code failed = pack_end(&trailers, code == TETHER_OK ? call->reply : NULL, &out);
+  if (failed != TETHER_OK) return failed;
+  if (!call->s.initial_sent && tether_metadata_count(call->initial) > 0) {
+    failed = tth_encode_initial(call, &initial);
+    if (failed != TETHER_OK) {
+      tth_out_free(out);
+      return failed;
+    }
+    initial->next = out;
+    out = initial;
+  }
+  *result = out;
+  return TETHER_OK;
+}

@@ -1,0 +1,283 @@
+/* The server: routes, listeners, connections, and the end of them all.
+ *
+ * Happy path: open -> add -> listen -> a peer is accepted -> connection -> calls (server_call.c).
+ * Shutdown: listeners go first, then GOAWAY on every connection; accepted calls may finish within the grace; the rest
+ * are cancelled with cause SHUTDOWN; when the last handler has returned and the answers have left, connections close. A
+ * peer that does not read its answers is cut off after a second. */
+#include "rpc/server.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "rpc/client.h"
+
+#define FLUSH_BOUND (1 * TETHER_SEC)
+
+tether_code tth_server_open_on(const tth_transport *transport, const tether_server_options *options,
+                               tether_server **result) {
+  static const tether_server_options defaults;
+  if (!options) options = &defaults;
+  tether_server *server = calloc(1, sizeof *server);
+  if (!server) return TETHER_RESOURCE_EXHAUSTED;
+  server->transport = transport;
+  server->limits = tth_limits_of(&options->limits);
+  server->keys = options->keys;
+  server->tls = options->tls;
+  tether_code code = tether_pool_open(options->max_workers > 0 ? options->max_workers : 64, &server->pool);
+  if (code != TETHER_OK) {
+    free(server);
+    return code;
+  }
+  pthread_condattr_t monotonic;
+  pthread_condattr_init(&monotonic);
+  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+  pthread_cond_init(&server->changed, &monotonic);
+  pthread_condattr_destroy(&monotonic);
+  pthread_mutex_init(&server->mu, NULL);
+  *result = server;
+  return TETHER_OK;
+}
+
+tether_code tether_server_open(const tether_server_options *options, tether_server **server) {
+  return tth_server_open_on(&tth_transport_nng, options, server);
+}
+
+/* ---- Routes -------------------------------------------------------------------------------- */
+
+/* Where the path is, or where it belongs. */
+static size_t find_route(const tether_server *server, const char *path, bool *found) {
+  size_t low = 0, high = server->route_count;
+  *found = false;
+  while (low < high && !*found) {
+    size_t mid = low + (high - low) / 2;
+    int order = strcmp(path, server->routes[mid].method->path);
+    *found = order == 0;
+    if (order > 0)
+      low = mid + 1;
+    else
+      high = mid;
+  }
+  return *found ? high : low;
+}
+
+const tth_route *tth_server_route(const tether_server *server, const char *path) {
+  bool found;
+  size_t at = find_route(server, path, &found);
+  return found ? &server->routes[at] : NULL;
+}
+
+tether_code tether_server_add(tether_server *server, const tether_served_method *methods, size_t count,
+                              const void *service, void *data) {
+  pthread_mutex_lock(&server->mu);
+  bool listening = server->listener_count > 0;
+  pthread_mutex_unlock(&server->mu);
+  if (listening) return TETHER_FAILED_PRECONDITION;
+  bool found = false;
+  for (size_t i = 0; i < count; i++) {
+    find_route(server, methods[i].method->path, &found);
+    if (found) return TETHER_ALREADY_EXISTS;
+  }
+  tth_route *grown = realloc(server->routes, (server->route_count + count) * sizeof *grown);
+  if (!grown && count) return TETHER_RESOURCE_EXHAUSTED;
+  server->routes = grown;
+  for (size_t i = 0; i < count; i++) {
+    size_t at = find_route(server, methods[i].method->path, &found);
+    memmove(&server->routes[at + 1], &server->routes[at], (server->route_count - at) * sizeof *server->routes);
+    server->routes[at] =
+        (tth_route){.method = methods[i].method, .handler = methods[i].handler, .service = service, .data = data};
+    server->route_count++;
+  }
+  return TETHER_OK;
+}
+
+/* ---- Connections --------------------------------------------------------------------------- */
+
+static tether_call *on_new_call(void *owner, tth_conn *conn, tth_stream *stream) {
+  return tth_server_call_new(owner, conn, stream);
+}
+
+static void on_event(void *owner, tth_conn *conn, const tth_event *event) {
+  tether_server *server = owner;
+  (void)conn;
+  if (event->user) tth_server_call_event(event->user, event, &server->limits);
+}
+
+static void on_lost(void *owner, tth_conn *conn, tether_call *call, const char *why) {
+  (void)owner;
+  (void)conn;
+  tth_server_call_lost(call, why);
+}
+
+static void on_closed(void *owner, tth_conn *conn, const char *why) {
+  tether_server *server = owner;
+  (void)why;
+  pthread_mutex_lock(&server->mu);
+  tth_conn_node *node = tth_conn_node_of(conn);
+  *(node->prev ? &tth_conn_node_of(node->prev)->next : &server->conns) = node->next;
+  if (node->next) tth_conn_node_of(node->next)->prev = node->prev;
+  pthread_mutex_unlock(&server->mu);
+  tth_conn_unref(conn);
+  pthread_mutex_lock(&server->mu);
+  server->conn_count--;
+  pthread_cond_broadcast(&server->changed);
+  pthread_mutex_unlock(&server->mu);
+}
+
+static const tth_conn_ops conn_ops = {.new_call = on_new_call, .event = on_event, .lost = on_lost, .closed = on_closed};
+
+static void on_accepted(void *owner, tth_link *link) {
+  tether_server *server = owner;
+  tth_conn *conn = tth_conn_new(link, TTH_SERVER, &server->limits, &conn_ops, server);
+  if (!conn) {
+    link->ops->free(link);
+    return;
+  }
+  pthread_mutex_lock(&server->mu);
+  bool stopping = server->stopping;
+  if (!stopping) {
+    tth_conn_node_of(conn)->next = server->conns;
+    if (server->conns) tth_conn_node_of(server->conns)->prev = conn;
+    server->conns = conn;
+    server->conn_count++;
+  }
+  pthread_mutex_unlock(&server->mu);
+  if (stopping)
+    tth_conn_unref(conn);
+  else
+    tth_conn_start(conn);
+}
+
+tether_code tether_server_listen(tether_server *server, const char *url) {
+  tth_listener *listener;
+  if (!url) return TETHER_INVALID_ARGUMENT;
+  pthread_mutex_lock(&server->mu);
+  tth_listener **grown = realloc(server->listeners, (server->listener_count + 1) * sizeof *grown);
+  if (grown) server->listeners = grown;
+  bool stopping = server->stopping;
+  pthread_mutex_unlock(&server->mu);
+  if (stopping) return TETHER_FAILED_PRECONDITION;
+  if (!grown) return TETHER_RESOURCE_EXHAUSTED;
+  tether_code code = server->transport->listen(url, server->tls, on_accepted, server, &listener);
+  if (code != TETHER_OK) return code;
+  pthread_mutex_lock(&server->mu);
+  server->listeners[server->listener_count++] = listener;
+  pthread_mutex_unlock(&server->mu);
+  return TETHER_OK;
+}
+
+uint16_t tether_server_port(const tether_server *server) {
+  uint16_t port = 0;
+  for (size_t i = 0; i < server->listener_count && port == 0; i++)
+    port = server->transport->listener_port(server->listeners[i]);
+  return port;
+}
+
+/* ---- The end ------------------------------------------------------------------------------- */
+
+void tth_server_call_added(tether_server *server, tether_call *call) {
+  pthread_mutex_lock(&server->mu);
+  server->calls++;
+  call->s.next = server->calls_first;
+  if (call->s.next) call->s.next->s.prev = call;
+  server->calls_first = call;
+  pthread_mutex_unlock(&server->mu);
+}
+
+void tth_server_call_gone(tether_server *server, tether_call *call) {
+  pthread_mutex_lock(&server->mu);
+  *(call->s.prev ? &call->s.prev->s.next : &server->calls_first) = call->s.next;
+  if (call->s.next) call->s.next->s.prev = call->s.prev;
+  if (--server->calls == 0) pthread_cond_broadcast(&server->changed);
+  pthread_mutex_unlock(&server->mu);
+}
+
+size_t tth_server_calls(tether_server *server) {
+  pthread_mutex_lock(&server->mu);
+  size_t calls = server->calls;
+  pthread_mutex_unlock(&server->mu);
+  return calls;
+}
+
+/* Waits for *count to become 0 until the deadline; false if it did not. */
+static bool wait_for_none(tether_server *server, const size_t *count, int64_t deadline_ns) {
+  struct timespec at = {.tv_sec = (time_t)(deadline_ns / TETHER_SEC), .tv_nsec = (long)(deadline_ns % TETHER_SEC)};
+  bool in_time = true;
+  pthread_mutex_lock(&server->mu);
+  while (*count > 0 && in_time) {
+    if (deadline_ns == TETHER_FOREVER)
+      pthread_cond_wait(&server->changed, &server->mu);
+    else
+      in_time = pthread_cond_timedwait(&server->changed, &server->mu, &at) == 0;
+  }
+  bool none = *count == 0;
+  pthread_mutex_unlock(&server->mu);
+  return none;
+}
+
+/* The next call that has not been told of the shutdown, referenced. */
+static tether_call *next_to_cancel(tether_server *server) {
+  pthread_mutex_lock(&server->mu);
+  tether_call *call = server->calls_first;
+  while (call && call->s.told) call = call->s.next;
+  if (call) {
+    call->s.told = true;
+    tether_call_ref(call);
+  }
+  pthread_mutex_unlock(&server->mu);
+  return call;
+}
+
+static void stop_listening(tether_server *server) {
+  pthread_mutex_lock(&server->mu);
+  server->stopping = true;
+  tth_listener **listeners = server->listeners;
+  size_t count = server->listener_count;
+  server->listeners = NULL;
+  server->listener_count = 0;
+  pthread_mutex_unlock(&server->mu);
+  for (size_t i = 0; i < count; i++) server->transport->listener_free(listeners[i]);
+  free(listeners);
+}
+
+/* fn for every connection, with the server's lock held: it may take the connection's and send, which never call back.
+ */
+static void each_conn(tether_server *server, void (*fn)(tth_conn *conn)) {
+  pthread_mutex_lock(&server->mu);
+  for (tth_conn *conn = server->conns; conn; conn = tth_conn_node_of(conn)->next) fn(conn);
+  pthread_mutex_unlock(&server->mu);
+}
+
+static void go_away(tth_conn *conn) {
+  tth_session *session = tth_conn_lock(conn);
+  if (session) tth_session_goaway(session);
+  tth_conn_unlock(conn);
+}
+
+void tether_server_shutdown(tether_server *server, int64_t grace_ns) {
+  stop_listening(server);
+  each_conn(server, go_away);
+  if (!wait_for_none(server, &server->calls, tether_time_add(tether_now_ns(), grace_ns))) {
+    tether_cause *cause = tether_cause_new(TETHER_CAUSE_SHUTDOWN, NULL, "the server is shutting down");
+    for (tether_call *call; (call = next_to_cancel(server));) {
+      tth_server_call_cancel(call, cause);
+      tether_call_unref(call);
+    }
+    tether_cause_unref(cause);
+    (void)wait_for_none(server, &server->calls, TETHER_FOREVER);
+  }
+  each_conn(server, tth_conn_close_when_flushed);
+  if (!wait_for_none(server, &server->conn_count, tether_time_add(tether_now_ns(), FLUSH_BOUND)))
+    each_conn(server, tth_conn_close);
+  (void)wait_for_none(server, &server->conn_count, TETHER_FOREVER);
+}
+
+void tether_server_close(tether_server *server) {
+  if (!server) return;
+  tether_server_shutdown(server, 0);
+  tether_pool_close(server->pool);
+  pthread_cond_destroy(&server->changed);
+  pthread_mutex_destroy(&server->mu);
+  free(server->routes);
+  free(server);
+}

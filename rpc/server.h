@@ -1,0 +1,55 @@
+/* rpc/server.h: the server object's insides. Lock order: server->mu, then a connection's lock. */
+#ifndef TETHER_RPC_SERVER_H
+#define TETHER_RPC_SERVER_H
+
+#include <pthread.h>
+#include <tether/pool.h>
+
+#include "rpc/call.h"
+
+/* What a path is served by. */
+typedef struct tth_route {
+  const tether_method *method;
+  tether_handler_fn handler;
+  const void *service;
+  void *data;
+} tth_route;
+
+struct tether_server {
+  const tth_transport *transport;
+  tether_limits limits;
+  const tether_key *const *keys;
+  const tether_tls *tls;
+  tether_pool *pool;
+
+  /* fixed once listening */
+  tth_route *routes; /* sorted by path */
+  size_t route_count;
+
+  pthread_mutex_t mu;
+  pthread_cond_t changed; /* on CLOCK_MONOTONIC */
+  /* under mu */
+  bool stopping;
+  tth_listener **listeners;
+  size_t listener_count;
+  tth_conn *conns;
+  size_t conn_count;
+  tether_call *calls_first; /* not ended */
+  size_t calls;
+};
+
+/* tether_server_open over any transport. */
+TETHER_MUST_USE tether_code tth_server_open_on(const tth_transport *transport, const tether_server_options *options,
+                                               tether_server **server);
+
+/* The route of a path; NULL: not served. */
+const tth_route *tth_server_route(const tether_server *server, const char *path);
+
+/* One call more, one less. */
+void tth_server_call_added(tether_server *server, tether_call *call);
+void tth_server_call_gone(tether_server *server, tether_call *call);
+
+/* Calls in flight, for tests. */
+size_t tth_server_calls(tether_server *server);
+
+#endif

@@ -1,0 +1,331 @@
+/* A call at the server.
+ *
+ * Happy path: HEADERS -> call, context with what is left of the caller's time -> MESSAGE -> request unpacked ->
+ * handler, inline or on the pool -> its status and reply leave -> the call's context ends, and with it every call made
+ * under it. A handler is never run when the time is over on arrival, the method is unknown, the request does not
+ * unpack, or the caller has cancelled meanwhile. `taken` decides between the handler and whoever ends the call without
+ * one. When the context ended while the handler ran, its own status is dropped for the context's: that is what the
+ * caller, who has left, recorded too. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rpc/encode.h"
+#include "rpc/forward.h"
+#include "rpc/metadata.h"
+#include "rpc/server.h"
+#include "rpc/trace.h"
+#include "rpc/unpack.h"
+
+#define CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
+tether_call *tth_server_call_new(tether_server *server, tth_conn *conn, tth_stream *stream) {
+  tether_call *call = tth_call_new(TTH_SERVER);
+  if (!call) return NULL;
+  call->s.server = server;
+  call->conn = tth_conn_ref(conn);
+  call->stream = stream;
+  call->path = "";
+  tth_server_call_added(server, call);
+  return call;
+}
+
+/* ---- Ending -------------------------------------------------------------------------------- */
+
+/* What the caller is told when the context has ended: the context's status, not the handler's. */
+static tether_code final_code(tether_call *call, tether_code code, const char **message, const tether_cause **cause) {
+  const tether_ctx *root = call->root;
+  if (!root || tether_ctx_err(root) == TETHER_OK) return code;
+  *cause = tether_ctx_cause(root);
+  *message = tether_cause_text(*cause);
+  return tether_cause_get_code(*cause) == TETHER_CAUSE_SHUTDOWN ? TETHER_UNAVAILABLE : tth_code_of_ctx(root);
+}
+
+/* Encodes the end; trailers larger than the client takes, or a reply, are replaced by saying so. */
+static tth_out *encode_end(tether_call *call, const tether_limits *peer) {
+  tth_out *out = NULL;
+  bool too_large = tether_metadata_size(call->trailers) > peer->max_metadata_bytes ||
+                   (!call->s.initial_sent && tether_metadata_size(call->initial) > peer->max_metadata_bytes);
+  if (too_large) {
+    tether_metadata_free(call->trailers);
+    tether_metadata_free(call->initial);
+    call->trailers = call->initial = NULL;
+    call->code = TETHER_RESOURCE_EXHAUSTED;
+    tth_call_set_message(call, "the handler's metadata is larger than the client takes");
+  } else if (call->code == TETHER_OK && protobuf_c_message_get_packed_size(call->reply) > peer->max_message_bytes) {
+    call->code = TETHER_RESOURCE_EXHAUSTED;
+    tth_call_set_message(call, "the reply is larger than the client takes");
+  }
+  if (tth_encode_reply(call, call->code, call->message, call->cause, &out) != TETHER_OK) return NULL;
+  return out;
+}
+
+void tth_server_call_end(tether_call *call, tether_code code, const char *message) {
+  if (!tth_call_try_end(call)) return;
+  const tether_cause *cause = NULL;
+  call->code = final_code(call, code, &message, &cause);
+  call->cause = cause ? tether_cause_ref(cause) : NULL;
+  tth_call_set_message(call, message);
+  tth_session *session = tth_conn_lock(call->conn);
+  const tether_limits peer = session ? *tth_session_peer_limits(session) : call->s.server->limits;
+  tth_conn_unlock(call->conn);
+  tth_out *out = encode_end(call, &peer);
+  bool unref = false;
+  session = tth_conn_lock(call->conn);
+  if (session && call->stream && out) {
+    tth_session_finish(session, call->stream, out);
+    call->stream = NULL;
+    out = NULL;
+    unref = true;
+  }
+  bool stuck = session && call->stream; /* no memory even for trailers: the client learns it from the close */
+  tth_conn_unlock(call->conn);
+  if (stuck) tth_conn_close(call->conn);
+  tth_out_free(out);
+  /* Whatever the handler started under its context ends with it. */
+  tether_ctx_cancel(call->root);
+  tth_call_ended(call);
+  tth_server_call_gone(call->s.server, call);
+  if (unref) tether_call_unref(call);
+}
+
+/* Ends a call whose handler has not been given it; false: the handler has it. */
+static bool end_unhandled(tether_call *call, tether_code code, const char *message) {
+  if (atomic_exchange(&call->s.taken, true)) return false;
+  tth_server_call_end(call, code, message);
+  return true;
+}
+
+void tth_server_call_cancel(tether_call *call, const tether_cause *cause) {
+  bool shutdown = tether_cause_get_code(cause) == TETHER_CAUSE_SHUTDOWN;
+  tether_ctx_cancel_cause(call->root, cause); /* NULL, and nothing, if a shutdown comes before the headers */
+  end_unhandled(call, shutdown ? TETHER_UNAVAILABLE : TETHER_CANCELLED, tether_cause_text(cause));
+}
+
+void tth_server_call_lost(tether_call *call, const char *why) {
+  char text[256];
+  snprintf(text, sizeof text, "the caller is gone: %s", why);
+  tether_cause *cause = tether_cause_new(TETHER_CAUSE_PEER_LOST, NULL, text);
+  tth_server_call_cancel(call, cause);
+  tether_cause_unref(cause);
+  tether_call_unref(call); /* the stream's reference */
+}
+
+/* ---- HEADERS ------------------------------------------------------------------------------- */
+
+/* The context: time left, trace, values. Never fails: without memory it is a context that has ended. */
+static void make_ctx(tether_call *call, const Tether__V1__Headers *headers) {
+  const tether_server *server = call->s.server;
+  const tether_ctx *background = tether_ctx_background();
+  call->root = headers->has_timeout_ns ? tether_ctx_with_timeout(background, headers->timeout_ns)
+                                       : tether_ctx_with_cancel(background);
+  call->ctx = call->root;
+  const tether_ctx *ctx = tether_ctx_ref(call->root);
+  if (headers->traceparent) {
+    const tether_ctx *traced = tth_trace_received(ctx, headers->traceparent, headers->tracestate, headers->baggage);
+    if (traced) {
+      tether_ctx_unref(ctx);
+      ctx = traced;
+    }
+  }
+  if (headers->n_forwarded || server->keys)
+    ctx = tth_forward_received(ctx, server->keys, headers, server->limits.max_forward_bytes);
+  if (ctx == call->root)
+    tether_ctx_unref(ctx);
+  else
+    call->ctx = ctx;
+}
+
+/* What is wrong with the headers of a call; TETHER_OK if nothing is. */
+static tether_code check_headers(tether_call *call, const Tether__V1__Headers *headers, const tether_limits *limits,
+                                 char *why, size_t why_size) {
+  if (tth_entries_size(headers->n_metadata, headers->metadata) > limits->max_metadata_bytes) {
+    snprintf(why, why_size, "the metadata is larger than the limit of %zu bytes", limits->max_metadata_bytes);
+    return TETHER_RESOURCE_EXHAUSTED;
+  }
+  if (headers->n_metadata) {
+    call->metadata = tether_metadata_new();
+    if (!call->metadata ||
+        tth_metadata_from_entries(call->metadata, headers->n_metadata, headers->metadata) != TETHER_OK) {
+      snprintf(why, why_size, "out of memory");
+      return TETHER_RESOURCE_EXHAUSTED;
+    }
+  }
+  const tth_route *route = headers->method ? tth_server_route(call->s.server, headers->method) : NULL;
+  if (!route || !route->handler) {
+    snprintf(why, why_size, "no method %.200s is served here", headers->method ? headers->method : "(none)");
+    return TETHER_UNIMPLEMENTED;
+  }
+  call->method = route->method;
+  call->path = route->method->path;
+  call->s.handler = route->handler;
+  call->s.service = route->service;
+  call->s.data = route->data;
+  if (headers->has_timeout_ns && headers->timeout_ns <= 0) {
+    snprintf(why, why_size, "the deadline had passed on arrival");
+    return TETHER_DEADLINE_EXCEEDED;
+  }
+  if ((call->method->flags & TETHER_METHOD_DEADLINE_REQUIRED) && !headers->has_timeout_ns) {
+    snprintf(why, why_size, "%s requires a deadline and the call has none", call->path);
+    return TETHER_INVALID_ARGUMENT;
+  }
+  return TETHER_OK;
+}
+
+static void on_headers(tether_call *call, const tth_event *event, const tether_limits *limits) {
+  char why[320] = "the headers are larger than the limit";
+  ProtobufCMessage *message;
+  tether_code code = TETHER_RESOURCE_EXHAUSTED;
+  /* Entries take less on the wire than they count; method and trace come on top. */
+  if (event->len <= limits->max_metadata_bytes + limits->max_forward_bytes + 8192)
+    code = tth_call_unpack(call, &tether__v1__headers__descriptor, event->bytes, event->len, SIZE_MAX, why, sizeof why,
+                           &message);
+  if (code != TETHER_OK) {
+    end_unhandled(call, code, why);
+    return;
+  }
+  const Tether__V1__Headers *headers = (const Tether__V1__Headers *)message;
+  code = check_headers(call, headers, limits, why, sizeof why);
+  if (code == TETHER_OK) make_ctx(call, headers);
+  if (code != TETHER_OK)
+    end_unhandled(call, code, why);
+  else if (event->end)
+    end_unhandled(call, TETHER_INTERNAL, "a unary call without a request message");
+}
+
+/* ---- MESSAGE, and the handler -------------------------------------------------------------- */
+
+static void run_handler(tether_call *call) {
+  if (tether_ctx_err(call->root) != TETHER_OK) {
+    tth_server_call_end(call, TETHER_CANCELLED, NULL);
+    return;
+  }
+  /* The handler may finish a deferred call before it returns. */
+  tether_call_ref(call);
+  tether_code code = call->s.handler(call->ctx, call, call->request, call->reply, call->s.service, call->s.data);
+  if (!call->s.deferred) {
+    bool known = code >= TETHER_OK && code <= TETHER_UNAUTHENTICATED;
+    tth_server_call_end(call, known ? code : TETHER_UNKNOWN, code == TETHER_OK ? NULL : call->s.fail_message);
+  }
+  tether_call_unref(call);
+}
+
+static void run_task(tether_task *task) {
+  tether_call *call = CONTAINER(task, tether_call, s.task);
+  run_handler(call);
+  tether_call_unref(call);
+}
+
+static tether_code prepare(tether_call *call, const tth_event *event, const tether_limits *limits, char *why,
+                           size_t why_size) {
+  char reason[160];
+  tether_code code = tth_call_unpack(call, call->method->request, event->bytes, event->len, limits->max_unpacked_bytes,
+                                     reason, sizeof reason, &call->request);
+  if (code != TETHER_OK) {
+    snprintf(why, why_size, "the request cannot be unpacked: %s", reason);
+    return code;
+  }
+  call->reply = tether_call_alloc(call, call->method->reply->sizeof_message);
+  snprintf(why, why_size, "out of memory");
+  if (!call->reply) return TETHER_RESOURCE_EXHAUSTED;
+  protobuf_c_message_init(call->method->reply, call->reply);
+  return TETHER_OK;
+}
+
+static void on_message(tether_call *call, const tth_event *event, const tether_limits *limits) {
+  char why[256] = "a second request in a unary call";
+  if (atomic_load(&call->s.taken)) return; /* ended, or refused with its headers */
+  tether_code code = TETHER_INTERNAL;
+  if (!call->request) code = prepare(call, event, limits, why, sizeof why);
+  if (code != TETHER_OK) {
+    end_unhandled(call, code, why);
+    return;
+  }
+  if (!event->end || atomic_exchange(&call->s.taken, true)) return;
+  if (call->method->flags & TETHER_METHOD_INLINE) {
+    run_handler(call);
+    return;
+  }
+  tether_call_ref(call);
+  call->s.task.run = run_task;
+  tether_executor *pool = tether_pool_executor(call->s.server->pool);
+  pool->submit(pool, &call->s.task);
+}
+
+static void on_cancel(tether_call *call, const tth_event *event) {
+  ProtobufCMessage *message = NULL;
+  char why[160];
+  tether_cause *cause = NULL;
+  if (event->len <= 4096 && tth_call_unpack(call, &tether__v1__cancel__descriptor, event->bytes, event->len, SIZE_MAX,
+                                            why, sizeof why, &message) == TETHER_OK)
+    cause = tth_cause_from_wire(((const Tether__V1__Cancel *)message)->cause);
+  tth_server_call_cancel(call, cause ? cause : tether_cause_canceled());
+  tether_cause_unref(cause);
+}
+
+void tth_server_call_event(tether_call *call, const tth_event *event, const tether_limits *limits) {
+  char why[160];
+  switch (event->type) {
+    case TTH_EVENT_HEADERS:
+      on_headers(call, event, limits);
+      break;
+    case TTH_EVENT_MESSAGE:
+      on_message(call, event, limits);
+      break;
+    case TTH_EVENT_CANCEL:
+      on_cancel(call, event);
+      break;
+    case TTH_EVENT_OVERSIZE:
+      snprintf(why, sizeof why, "a request of %zu bytes is larger than the limit of %zu", event->len,
+               limits->max_message_bytes);
+      end_unhandled(call, TETHER_RESOURCE_EXHAUSTED, why);
+      break;
+    default:
+      break;
+  }
+}
+
+/* ---- For handlers -------------------------------------------------------------------------- */
+
+tether_code tether_call_fail(tether_call *call, tether_code code, const char *format, ...) {
+  va_list args;
+  char *message = NULL;
+  va_start(args, format);
+  if (vasprintf(&message, format, args) < 0) message = NULL;
+  va_end(args);
+  free(call->s.fail_message);
+  call->s.fail_message = message;
+  return code > TETHER_OK && code <= TETHER_UNAUTHENTICATED ? code : TETHER_UNKNOWN;
+}
+
+/* More entries than this in one list are refused (encode.c sends that many). */
+#define ENTRIES_MAX 64
+
+static tether_code add(tether_metadata **list, const char *key, const void *value, size_t len) {
+  if (!*list && !(*list = tether_metadata_new())) return TETHER_RESOURCE_EXHAUSTED;
+  if (tether_metadata_count(*list) >= ENTRIES_MAX) return TETHER_RESOURCE_EXHAUSTED;
+  return tth_metadata_add_any(*list, key, value, len);
+}
+
+tether_code tether_call_add_initial(tether_call *call, const char *key, const void *value, size_t len) {
+  if (atomic_load(&call->state) != TTH_CALL_RUNNING || call->s.initial_sent) return TETHER_FAILED_PRECONDITION;
+  return add(&call->initial, key, value, len);
+}
+
+tether_code tether_call_add_trailer(tether_call *call, const char *key, const void *value, size_t len) {
+  if (atomic_load(&call->state) != TTH_CALL_RUNNING) return TETHER_FAILED_PRECONDITION;
+  return add(&call->trailers, key, value, len);
+}
+
+ProtobufCMessage *tether_call_defer(tether_call *call) {
+  call->s.deferred = true;
+  tether_call_ref(call);
+  return call->reply;
+}
+
+void tether_call_finish(tether_call *call, tether_code code) {
+  bool known = code >= TETHER_OK && code <= TETHER_UNAUTHENTICATED;
+  tth_server_call_end(call, known ? code : TETHER_UNKNOWN, code == TETHER_OK ? NULL : call->s.fail_message);
+  tether_call_unref(call);
+}

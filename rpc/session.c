@@ -1,0 +1,301 @@
+/* The session's input side: from bytes to events.
+ *
+ * Happy path (server): HELLO, then for each call HEADERS -> event, MESSAGE (or slices, put together) -> event; the
+ * owner finishes the stream. (Client): HEADERS, MESSAGE and TRAILERS of streams it opened -> events. Failures: a batch
+ * that does not consist of whole frames, a frame before HELLO, a HELLO that does not parse, HEADERS on an id that is
+ * not new, and out of memory break the session: one BROKEN event, and only this connection suffers. Frames for streams
+ * that are gone are skipped, since they may have crossed the stream's end on the wire. */
+#include "rpc/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rpc/session_impl.h"
+#include "tether/v1/frames.pb-c.h"
+
+/* HELLO and GOAWAY are small; more is not worth reading. */
+#define SMALL_PAYLOAD ((size_t)4096)
+
+tth_session *tth_session_new(tth_role role, const tether_limits *limits) {
+  tth_session *session = calloc(1, sizeof *session);
+  if (!session) return NULL;
+  session->role = role;
+  session->limits = *limits;
+  session->peer_limits = *limits;
+  session->control_end = &session->control;
+
+  Tether__V1__Hello hello = TETHER__V1__HELLO__INIT;
+  hello.version = 1;
+  hello.origin = (char *)tether_origin();
+  hello.has_max_message_bytes = hello.has_max_metadata_bytes = hello.has_max_streams = true;
+  hello.max_message_bytes = limits->max_message_bytes;
+  hello.max_metadata_bytes = limits->max_metadata_bytes;
+  hello.max_streams = role == TTH_SERVER ? limits->max_streams : 0;
+  uint8_t payload[512];
+  size_t len = tether__v1__hello__pack(&hello, payload);
+  if (tth_session_control(session, TTH_HELLO, 0, payload, len)) return session;
+  tth_session_free(session);
+  return NULL;
+}
+
+void tth_session_free(tth_session *session) {
+  if (!session) return;
+  while (tth_session_pop_user(session)) continue;
+  for (tth_stream *stream; (stream = tth_streams_any(&session->streams));) {
+    tth_streams_remove(&session->streams, stream);
+    tth_stream_free(session, stream);
+  }
+  tth_streams_fini(&session->streams);
+  tth_out_free(session->control);
+  free(session);
+}
+
+const tether_limits *tth_session_peer_limits(const tth_session *session) { return &session->peer_limits; }
+const char *tth_session_peer_origin(const tth_session *session) { return session->peer_origin; }
+bool tth_session_going_away(const tth_session *session) { return session->going_away; }
+size_t tth_session_stream_count(const tth_session *session) { return session->streams.count + session->queued_count; }
+
+void tth_session_each(tth_session *session, void (*fn)(void *data, void *user), void *data) {
+  for (size_t i = 0; i < session->streams.capacity; i++)
+    if (session->streams.slots[i] && session->streams.slots[i]->user) fn(data, session->streams.slots[i]->user);
+}
+
+void tth_session_input(tth_session *session, const uint8_t *batch, size_t len) {
+  session->input = batch;
+  session->input_len = len;
+}
+
+static bool broken(tth_session *session, tth_event *event, const char *why) {
+  session->broken = true;
+  session->input_len = 0;
+  *event = (tth_event){.type = TTH_EVENT_BROKEN, .bytes = (const uint8_t *)why, .len = strlen(why)};
+  return true;
+}
+
+static bool on_hello(tth_session *session, const tth_frame *frame, tth_event *event) {
+  if (session->hello_seen) return broken(session, event, "a second HELLO");
+  Tether__V1__Hello *hello =
+      frame->length <= SMALL_PAYLOAD ? tether__v1__hello__unpack(NULL, frame->length, frame->payload) : NULL;
+  if (!hello) return broken(session, event, "a HELLO that does not parse");
+  bool known = hello->version == 1;
+  if (hello->has_max_message_bytes && hello->max_message_bytes > 0)
+    session->peer_limits.max_message_bytes = hello->max_message_bytes;
+  if (hello->has_max_metadata_bytes && hello->max_metadata_bytes > 0)
+    session->peer_limits.max_metadata_bytes = hello->max_metadata_bytes;
+  session->peer_limits.max_streams = hello->has_max_streams ? hello->max_streams : session->limits.max_streams;
+  snprintf(session->peer_origin, sizeof session->peer_origin, "%s", hello->origin ? hello->origin : "");
+  tether__v1__hello__free_unpacked(hello, NULL);
+  if (!known) return broken(session, event, "a HELLO of a version other than 1");
+  session->hello_seen = true;
+  *event = (tth_event){.type = TTH_EVENT_HELLO};
+  return true;
+}
+
+static bool take_tombstone(tth_session *session, uint32_t id) {
+  for (unsigned i = 0; session->tombstones_used && i < TTH_TOMBSTONES; i++) {
+    if (session->tombstones[i] != id) continue;
+    session->tombstones[i] = 0;
+    return true;
+  }
+  return false;
+}
+
+/* A new stream at the server. Refused ones are answered here and give no event. */
+static bool on_request(tth_session *session, const tth_frame *frame, tth_event *event) {
+  if (!tth_id_is_newer(frame->stream, session->last_stream))
+    return broken(session, event, "HEADERS on a stream id that is not new");
+  session->last_stream = frame->stream;
+  tether_code refuse = TETHER_OK;
+  const char *message = NULL;
+  if (take_tombstone(session, frame->stream)) {
+    refuse = TETHER_CANCELLED;
+    message = "cancelled before it arrived";
+  } else if (session->going_away) {
+    refuse = TETHER_UNAVAILABLE;
+    message = "the server is shutting down";
+  } else if (session->streams.count >= session->limits.max_streams) {
+    refuse = TETHER_UNAVAILABLE;
+    message = "more calls on this connection than the server announced";
+  }
+  if (refuse != TETHER_OK) {
+    if (tth_session_refuse(session, frame->stream, refuse, message)) return false;
+    return broken(session, event, "out of memory");
+  }
+  tth_stream *stream = calloc(1, sizeof *stream);
+  if (!stream) return broken(session, event, "out of memory");
+  stream->id = frame->stream;
+  stream->state = TTH_STREAM_OPEN;
+  stream->out_end = &stream->out;
+  if (!tth_streams_add(&session->streams, stream)) {
+    free(stream);
+    return broken(session, event, "out of memory");
+  }
+  *event = (tth_event){.type = TTH_EVENT_HEADERS,
+                       .stream = stream,
+                       .bytes = frame->payload,
+                       .len = frame->length,
+                       .end = frame->flags & TTH_FLAG_END};
+  return true;
+}
+
+static bool on_headers(tth_session *session, const tth_frame *frame, tth_event *event) {
+  tth_stream *stream = tth_streams_find(&session->streams, frame->stream);
+  if (session->role == TTH_SERVER) {
+    if (stream) return broken(session, event, "HEADERS twice on a stream");
+    return on_request(session, frame, event);
+  }
+  if (!stream || !stream->user) return false;
+  *event = (tth_event){
+      .type = TTH_EVENT_HEADERS, .stream = stream, .user = stream->user, .bytes = frame->payload, .len = frame->length};
+  return true;
+}
+
+static bool oversize(tth_stream *stream, size_t len, tth_event *event) {
+  stream->discard = true;
+  free(stream->message);
+  stream->message = NULL;
+  *event = (tth_event){.type = TTH_EVENT_OVERSIZE, .stream = stream, .user = stream->user, .len = len};
+  return true;
+}
+
+/* Adds a slice. The buffer grows with what has come, not with what was announced: a peer pays for what it fills. */
+static bool on_slice(tth_session *session, tth_stream *stream, const tth_frame *frame, tth_event *event) {
+  const uint8_t *bytes = frame->payload;
+  size_t len = frame->length;
+  if (frame->flags & TTH_FLAG_FIRST) {
+    if (stream->message || len < 4) return broken(session, event, "a message begins inside another");
+    stream->message_total = tth_get32(bytes);
+    stream->message_len = stream->message_capacity = 0;
+    if (stream->message_total > session->limits.max_message_bytes)
+      return oversize(stream, stream->message_total, event);
+    bytes += 4;
+    len -= 4;
+  } else if (!stream->message) {
+    return broken(session, event, "a slice of a message that has not begun");
+  }
+  if (len > stream->message_total - stream->message_len)
+    return broken(session, event, "a message longer than announced");
+  if (stream->message_len + len > stream->message_capacity) {
+    size_t capacity = 2 * stream->message_capacity;
+    if (capacity < stream->message_len + len) capacity = stream->message_len + len;
+    if (capacity < 2 * TTH_SLICE) capacity = 2 * TTH_SLICE;
+    if (capacity > stream->message_total) capacity = stream->message_total;
+    uint8_t *grown = realloc(stream->message, capacity ? capacity : 1);
+    if (!grown) return broken(session, event, "out of memory");
+    stream->message = grown;
+    stream->message_capacity = capacity;
+  }
+  memcpy(stream->message + stream->message_len, bytes, len);
+  stream->message_len += len;
+  if (frame->flags & TTH_FLAG_MORE) return false;
+  if (stream->message_len != stream->message_total) return broken(session, event, "a message shorter than announced");
+  *event = (tth_event){.type = TTH_EVENT_MESSAGE,
+                       .stream = stream,
+                       .user = stream->user,
+                       .bytes = stream->message,
+                       .owned = stream->message,
+                       .len = stream->message_len,
+                       .end = frame->flags & TTH_FLAG_END};
+  stream->message = NULL;
+  return true;
+}
+
+static bool on_message(tth_session *session, const tth_frame *frame, tth_event *event) {
+  tth_stream *stream = tth_streams_find(&session->streams, frame->stream);
+  /* The owner of a new stream sets `user` before it asks for the next event, so none means: not interested. */
+  if (!stream || !stream->user || stream->discard) return false;
+  if ((frame->flags & (TTH_FLAG_FIRST | TTH_FLAG_MORE)) || stream->message)
+    return on_slice(session, stream, frame, event);
+  if (frame->length > session->limits.max_message_bytes) return oversize(stream, frame->length, event);
+  *event = (tth_event){.type = TTH_EVENT_MESSAGE,
+                       .stream = stream,
+                       .user = stream->user,
+                       .bytes = frame->payload,
+                       .len = frame->length,
+                       .end = frame->flags & TTH_FLAG_END};
+  return true;
+}
+
+static bool on_trailers(tth_session *session, const tth_frame *frame, tth_event *event) {
+  tth_stream *stream = tth_streams_find(&session->streams, frame->stream);
+  if (session->role == TTH_SERVER || !stream) return false;
+  *event = (tth_event){.type = TTH_EVENT_TRAILERS, .user = stream->user, .bytes = frame->payload, .len = frame->length};
+  tth_streams_remove(&session->streams, stream);
+  if (stream->listed) tth_list_remove(stream->cancel_owed ? &session->cancels : &session->ready, stream);
+  tth_stream_free(session, stream);
+  return event->user;
+}
+
+static bool on_cancel(tth_session *session, const tth_frame *frame, tth_event *event) {
+  if (session->role == TTH_CLIENT) return false;
+  tth_stream *stream = tth_streams_find(&session->streams, frame->stream);
+  if (!stream) {
+    if (!tth_id_is_newer(frame->stream, session->last_stream)) return false; /* it crossed our TRAILERS */
+    session->tombstones[session->tombstone_next++ % TTH_TOMBSTONES] = frame->stream;
+    session->tombstones_used = true;
+    return false;
+  }
+  if (stream->state == TTH_STREAM_FINISHED) {
+    /* The reply is not wanted any more; the TRAILERS that free the slot are the last in the chain. */
+    while (stream->out && stream->out->next) {
+      tth_out *out = stream->out;
+      session->pending -= out->len - out->sent;
+      stream->out = out->next;
+      out->next = NULL;
+      tth_out_free(out);
+    }
+    return false;
+  }
+  stream->discard = true;
+  *event = (tth_event){
+      .type = TTH_EVENT_CANCEL, .stream = stream, .user = stream->user, .bytes = frame->payload, .len = frame->length};
+  return event->user;
+}
+
+static bool on_ping(tth_session *session, const tth_frame *frame) {
+  if (frame->length > TTH_PING_SIZE) return false;
+  memset(session->pong, 0, sizeof session->pong);
+  memcpy(session->pong, frame->payload, frame->length);
+  session->pong_owed = true;
+  return false;
+}
+
+/* One frame; true if it gave an event. Types it does not know are skipped: they are how the protocol grows. */
+static bool on_frame(tth_session *session, const tth_frame *frame, tth_event *event) {
+  if (!session->hello_seen && frame->type != TTH_HELLO) return broken(session, event, "the first frame is not HELLO");
+  switch (frame->type) {
+    case TTH_HELLO:
+      return on_hello(session, frame, event);
+    case TTH_HEADERS:
+      return on_headers(session, frame, event);
+    case TTH_MESSAGE:
+      return on_message(session, frame, event);
+    case TTH_TRAILERS:
+      return on_trailers(session, frame, event);
+    case TTH_CANCEL:
+      return on_cancel(session, frame, event);
+    case TTH_PING:
+      return on_ping(session, frame);
+    case TTH_GOAWAY:
+      if (session->role == TTH_SERVER || session->going_away) return false;
+      session->going_away = true;
+      *event = (tth_event){.type = TTH_EVENT_GOAWAY};
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool tth_session_next_event(tth_session *session, tth_event *event) {
+  *event = (tth_event){.type = TTH_EVENT_NONE};
+  while (session->input_len > 0 && !session->broken) {
+    tth_frame frame;
+    if (!tth_frame_get(session->input, session->input_len, &frame))
+      return broken(session, event, "a batch that is not made of whole frames");
+    session->input += TTH_FRAME_HEADER + frame.length;
+    session->input_len -= TTH_FRAME_HEADER + frame.length;
+    if (on_frame(session, &frame, event)) return true;
+  }
+  return false;
+}

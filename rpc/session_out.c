@@ -1,0 +1,347 @@
+/* The session's output side: from queued streams to batches.
+ *
+ * Order within a batch: control frames, then CANCELs, then HEADERS of new streams as far as the peer's limit allows,
+ * then one piece of each ready stream in turn until the batch is full. So a CANCEL passes everything that is queued,
+ * and a long message holds up nobody: it leaves a slice at a time.
+ * What a cancelled stream still had to send is dropped here and never leaves. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "rpc/session_impl.h"
+#include "tether/v1/frames.pb-c.h"
+
+/* Origin <= 255, text <= 1023 (tether_cause_new) and their protobuf tags, with room to spare. */
+#define CANCEL_MAX (TTH_FRAME_HEADER + 1400)
+
+/* Offset of Headers.timeout_ns: first field, fixed64, so one tag byte after the frame header. */
+#define TIMEOUT_AT (TTH_FRAME_HEADER + 1)
+
+void tth_list_push(tth_stream_list *list, tth_stream *stream) {
+  stream->next = NULL;
+  stream->prev = list->last;
+  *(list->last ? &list->last->next : &list->first) = stream;
+  list->last = stream;
+  stream->listed = true;
+}
+
+void tth_list_remove(tth_stream_list *list, tth_stream *stream) {
+  *(stream->prev ? &stream->prev->next : &list->first) = stream->next;
+  *(stream->next ? &stream->next->prev : &list->last) = stream->prev;
+  stream->prev = stream->next = NULL;
+  stream->listed = false;
+}
+
+tth_stream *tth_list_pop(tth_stream_list *list) {
+  tth_stream *stream = list->first;
+  if (stream) tth_list_remove(list, stream);
+  return stream;
+}
+
+tth_out *tth_out_new(size_t size, bool sliced) {
+  tth_out *out = malloc(sizeof *out + size);
+  if (!out) return NULL;
+  *out = (tth_out){.deadline_ns = TETHER_FOREVER, .len = size, .sliced = sliced};
+  return out;
+}
+
+void tth_out_free(tth_out *out) {
+  while (out) {
+    tth_out *next = out->next;
+    free(out);
+    out = next;
+  }
+}
+
+void tth_stream_drop_out(tth_session *session, tth_stream *stream) {
+  for (tth_out *out = stream->out; out; out = out->next) session->pending -= out->len - out->sent;
+  tth_out_free(stream->out);
+  stream->out = NULL;
+  stream->out_end = &stream->out;
+}
+
+void tth_stream_free(tth_session *session, tth_stream *stream) {
+  tth_stream_drop_out(session, stream);
+  tether_cause_unref(stream->cause);
+  free(stream->message);
+  free(stream);
+}
+
+static void append_out(tth_session *session, tth_stream *stream, tth_out *out) {
+  *stream->out_end = out;
+  for (; out; out = out->next) {
+    session->pending += out->len;
+    stream->out_end = &out->next;
+  }
+}
+
+bool tth_session_control(tth_session *session, tth_frame_type type, uint32_t stream, const uint8_t *payload,
+                         size_t len) {
+  tth_out *out = tth_out_new(TTH_FRAME_HEADER + len, false);
+  if (!out) return false;
+  tth_frame_put(out->data, (uint32_t)len, type, 0, stream);
+  memcpy(out->data + TTH_FRAME_HEADER, payload, len);
+  *session->control_end = out;
+  session->control_end = &out->next;
+  session->pending += out->len;
+  return true;
+}
+
+bool tth_session_refuse(tth_session *session, uint32_t stream, tether_code code, const char *message) {
+  Tether__V1__Trailers trailers = TETHER__V1__TRAILERS__INIT;
+  trailers.code = code;
+  trailers.message = (char *)message;
+  uint8_t payload[256];
+  return tth_session_control(session, TTH_TRAILERS, stream, payload, tether__v1__trailers__pack(&trailers, payload));
+}
+
+tth_stream *tth_session_open(tth_session *session, void *user, tth_out *out) {
+  tth_stream *stream = calloc(1, sizeof *stream);
+  if (!stream) return NULL;
+  stream->state = TTH_STREAM_QUEUED;
+  stream->user = user;
+  stream->out_end = &stream->out;
+  append_out(session, stream, out);
+  tth_list_push(&session->queued, stream);
+  session->queued_count++;
+  return stream;
+}
+
+void tth_session_cancel(tth_session *session, tth_stream *stream, const tether_cause *cause) {
+  stream->user = NULL;
+  if (stream->state == TTH_STREAM_QUEUED) {
+    tth_list_remove(&session->queued, stream);
+    session->queued_count--;
+    tth_stream_free(session, stream);
+    return;
+  }
+  if (stream->listed) tth_list_remove(&session->ready, stream);
+  tth_stream_drop_out(session, stream);
+  free(stream->message);
+  stream->message = NULL;
+  stream->discard = true;
+  stream->state = TTH_STREAM_CANCELLED;
+  stream->cause = tether_cause_ref(cause ? cause : tether_cause_canceled());
+  stream->cancel_owed = true;
+  tth_list_push(&session->cancels, stream);
+}
+
+void tth_session_send(tth_session *session, tth_stream *stream, tth_out *out) {
+  append_out(session, stream, out);
+  if (!stream->listed) tth_list_push(&session->ready, stream);
+}
+
+void tth_session_finish(tth_session *session, tth_stream *stream, tth_out *out) {
+  stream->user = NULL;
+  stream->state = TTH_STREAM_FINISHED;
+  free(stream->message);
+  stream->message = NULL;
+  tth_session_send(session, stream, out);
+}
+
+void tth_session_goaway(tth_session *session) {
+  if (session->going_away) return;
+  session->going_away = true;
+  Tether__V1__Goaway goaway = TETHER__V1__GOAWAY__INIT;
+  goaway.last_stream = session->last_stream;
+  goaway.message = (char *)"shutting down";
+  uint8_t payload[64];
+  /* Without memory the client learns it from the close instead. */
+  bool told = tth_session_control(session, TTH_GOAWAY, 0, payload, tether__v1__goaway__pack(&goaway, payload));
+  (void)told;
+}
+
+size_t tth_session_pending(const tth_session *session) {
+  size_t pending = session->pending;
+  if (session->cancels.first) pending += CANCEL_MAX;
+  if (session->pong_owed) pending += TTH_FRAME_HEADER + TTH_PING_SIZE;
+  return pending;
+}
+
+static size_t piece_size(const tth_out *out) {
+  if (!out) return 0;
+  if (!out->sliced) return out->len;
+  size_t left = out->len - out->sent;
+  return TTH_FRAME_HEADER + 4 + (left < TTH_SLICE ? left : TTH_SLICE);
+}
+
+size_t tth_session_min_fill(const tth_session *session) {
+  size_t need = CANCEL_MAX;
+  const tth_out *firsts[] = {session->control, session->queued.first ? session->queued.first->out : NULL,
+                             session->ready.first ? session->ready.first->out : NULL};
+  for (size_t i = 0; i < sizeof firsts / sizeof *firsts; i++)
+    if (piece_size(firsts[i]) > need) need = piece_size(firsts[i]);
+  return need;
+}
+
+/* A batch being written. */
+struct batch {
+  uint8_t *to;
+  size_t room;
+};
+
+static void wrote(struct batch *batch, size_t len) {
+  batch->to += len;
+  batch->room -= len;
+}
+
+static bool write_control(tth_session *session, struct batch *batch) {
+  if (session->pong_owed && batch->room >= TTH_FRAME_HEADER + TTH_PING_SIZE) {
+    tth_frame_put(batch->to, TTH_PING_SIZE, TTH_PONG, 0, 0);
+    memcpy(batch->to + TTH_FRAME_HEADER, session->pong, TTH_PING_SIZE);
+    wrote(batch, TTH_FRAME_HEADER + TTH_PING_SIZE);
+    session->pong_owed = false;
+  }
+  for (tth_out *out; (out = session->control);) {
+    if (out->len > batch->room) return false;
+    memcpy(batch->to, out->data, out->len);
+    wrote(batch, out->len);
+    session->pending -= out->len;
+    session->control = out->next;
+    if (!session->control) session->control_end = &session->control;
+    free(out);
+  }
+  return true;
+}
+
+static bool write_cancels(tth_session *session, struct batch *batch) {
+  while (session->cancels.first) {
+    if (batch->room < CANCEL_MAX) return false;
+    tth_stream *stream = tth_list_pop(&session->cancels);
+    stream->cancel_owed = false;
+    Tether__V1__Cause cause = TETHER__V1__CAUSE__INIT;
+    cause.code = tether_cause_get_code(stream->cause);
+    cause.origin = (char *)tether_cause_origin(stream->cause);
+    cause.text = (char *)tether_cause_text(stream->cause);
+    Tether__V1__Cancel cancel = TETHER__V1__CANCEL__INIT;
+    cancel.cause = &cause;
+    size_t len = tether__v1__cancel__pack(&cancel, batch->to + TTH_FRAME_HEADER);
+    tth_frame_put(batch->to, (uint32_t)len, TTH_CANCEL, 0, stream->id);
+    wrote(batch, TTH_FRAME_HEADER + len);
+  }
+  return true;
+}
+
+/* Copies whole frames, filling in the stream id and the time that is left now. */
+static void write_frames(struct batch *batch, const tth_out *out, uint32_t id, int64_t now_ns) {
+  memcpy(batch->to, out->data, out->len);
+  for (size_t at = 0; at < out->len; at += TTH_FRAME_HEADER + tth_get32(batch->to + at))
+    tth_put32(batch->to + at + 8, id);
+  if (out->deadline_ns != TETHER_FOREVER) {
+    uint64_t left = (uint64_t)(out->deadline_ns - now_ns); /* > 0: checked before the stream was opened */
+    for (int i = 0; i < 8; i++) batch->to[TIMEOUT_AT + i] = (uint8_t)(left >> (8 * i));
+  }
+  wrote(batch, out->len);
+}
+
+/* The next slice of a message: as much as fits, but no crumbs. */
+static bool write_slice(struct batch *batch, tth_out *out, uint32_t id) {
+  bool first = out->sent == 0;
+  size_t head = TTH_FRAME_HEADER + (first ? 4 : 0), left = out->len - out->sent;
+  if (batch->room < piece_size(out)) return false;
+  size_t len = left < TTH_SLICE ? left : TTH_SLICE;
+  bool last = len == left;
+  uint8_t flags = (uint8_t)((first ? TTH_FLAG_FIRST : 0) | (last ? out->flags : TTH_FLAG_MORE));
+  tth_frame_put(batch->to, (uint32_t)(head - TTH_FRAME_HEADER + len), TTH_MESSAGE, flags, id);
+  if (first) tth_put32(batch->to + TTH_FRAME_HEADER, (uint32_t)out->len);
+  memcpy(batch->to + head, out->data + out->sent, len);
+  out->sent += len;
+  wrote(batch, head + len);
+  return true;
+}
+
+/* One piece of the stream's output; false if it does not fit. */
+static bool write_piece(tth_session *session, tth_stream *stream, int64_t now_ns, struct batch *batch) {
+  tth_out *out = stream->out;
+  size_t before = out->sent;
+  if (out->sliced) {
+    if (!write_slice(batch, out, stream->id)) return false;
+    session->pending -= out->sent - before;
+    if (out->sent < out->len) return true;
+  } else {
+    if (out->len > batch->room) return false;
+    write_frames(batch, out, stream->id, now_ns);
+    session->pending -= out->len;
+  }
+  stream->out = out->next;
+  if (!stream->out) stream->out_end = &stream->out;
+  free(out);
+  return true;
+}
+
+static uint32_t next_id(const tth_session *session) {
+  uint32_t id = session->last_stream + 1;
+  while (id == 0 || tth_streams_find(&session->streams, id)) id++;
+  return id;
+}
+
+/* Opens queued streams. One whose time has run out stays where it is: its owner's timer is about to cancel it, and
+ * the server never hears of it. */
+static bool write_new_streams(tth_session *session, int64_t now_ns, struct batch *batch) {
+  if (!session->hello_seen || session->going_away) return true;
+  tth_stream_list expired = {0};
+  bool fits = true;
+  while (fits && session->queued.first && session->streams.count < session->peer_limits.max_streams) {
+    tth_stream *stream = session->queued.first;
+    if (stream->out->deadline_ns <= now_ns) {
+      tth_list_push(&expired, tth_list_pop(&session->queued));
+      continue;
+    }
+    fits = piece_size(stream->out) <= batch->room;
+    if (!fits) break;
+    stream->id = next_id(session);
+    if (!tth_streams_add(&session->streams, stream)) break; /* no memory now: the next fill tries again */
+    session->last_stream = stream->id;
+    (void)tth_list_pop(&session->queued);
+    session->queued_count--;
+    stream->state = TTH_STREAM_OPEN;
+    write_piece(session, stream, now_ns, batch);
+    if (stream->out) tth_list_push(&session->ready, stream);
+  }
+  for (tth_stream *stream; (stream = tth_list_pop(&expired));) tth_list_push(&session->queued, stream);
+  return fits;
+}
+
+static bool write_ready(tth_session *session, int64_t now_ns, struct batch *batch) {
+  while (session->ready.first) {
+    tth_stream *stream = session->ready.first;
+    if (!write_piece(session, stream, now_ns, batch)) return false;
+    (void)tth_list_pop(&session->ready);
+    if (stream->out) {
+      tth_list_push(&session->ready, stream);
+    } else if (stream->state == TTH_STREAM_FINISHED) {
+      tth_streams_remove(&session->streams, stream);
+      tth_stream_free(session, stream);
+    }
+  }
+  return true;
+}
+
+size_t tth_session_fill(tth_session *session, int64_t now_ns, uint8_t *buf, size_t size) {
+  struct batch batch = {.to = buf, .room = size};
+  if (!session->broken && write_control(session, &batch) && write_cancels(session, &batch) &&
+      write_new_streams(session, now_ns, &batch))
+    (void)write_ready(session, now_ns, &batch);
+  return size - batch.room;
+}
+
+void *tth_session_pop_queued(tth_session *session) {
+  tth_stream *stream = tth_list_pop(&session->queued);
+  if (!stream) return NULL;
+  session->queued_count--;
+  void *user = stream->user;
+  tth_stream_free(session, stream);
+  return user;
+}
+
+void *tth_session_pop_user(tth_session *session) {
+  void *user = tth_session_pop_queued(session);
+  if (user) return user;
+  for (tth_stream *stream; (stream = tth_streams_any(&session->streams));) {
+    tth_streams_remove(&session->streams, stream);
+    if (stream->listed) tth_list_remove(stream->cancel_owed ? &session->cancels : &session->ready, stream);
+    user = stream->user;
+    tth_stream_free(session, stream);
+    if (user) return user;
+  }
+  return NULL;
+}

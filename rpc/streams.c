@@ -1,0 +1,65 @@
+/* The stream table. Ids of one connection grow by one, so id modulo capacity spreads perfectly and probing is
+ * short; removal moves later entries of the cluster back instead of leaving markers. */
+#include "rpc/streams.h"
+
+#include <stdlib.h>
+
+#include "rpc/session.h"
+
+static size_t home(const tth_streams *streams, uint32_t id) { return id & (streams->capacity - 1); }
+
+struct tth_stream *tth_streams_find(const tth_streams *streams, uint32_t id) {
+  if (streams->count == 0) return NULL;
+  for (size_t i = home(streams, id);; i = (i + 1) & (streams->capacity - 1)) {
+    if (!streams->slots[i]) return NULL;
+    if (streams->slots[i]->id == id) return streams->slots[i];
+  }
+}
+
+static void place(tth_streams *streams, struct tth_stream *stream) {
+  size_t i = home(streams, stream->id);
+  while (streams->slots[i]) i = (i + 1) & (streams->capacity - 1);
+  streams->slots[i] = stream;
+}
+
+bool tth_streams_add(tth_streams *streams, struct tth_stream *stream) {
+  if (4 * (streams->count + 1) > 3 * streams->capacity) {
+    tth_streams grown = {.capacity = streams->capacity ? 2 * streams->capacity : 16};
+    grown.slots = calloc(grown.capacity, sizeof(struct tth_stream *));
+    if (!grown.slots) return false;
+    for (size_t i = 0; i < streams->capacity; i++)
+      if (streams->slots[i]) place(&grown, streams->slots[i]);
+    grown.count = streams->count;
+    free(streams->slots);
+    *streams = grown;
+  }
+  place(streams, stream);
+  streams->count++;
+  return true;
+}
+
+void tth_streams_remove(tth_streams *streams, struct tth_stream *stream) {
+  size_t mask = streams->capacity - 1, hole = home(streams, stream->id);
+  while (streams->slots[hole] != stream) hole = (hole + 1) & mask;
+  for (size_t i = (hole + 1) & mask; streams->slots[i]; i = (i + 1) & mask) {
+    /* The entry at i may fill the hole unless its home lies cyclically in (hole, i]. */
+    size_t h = home(streams, streams->slots[i]->id);
+    if (((i - h) & mask) < ((i - hole) & mask)) continue;
+    streams->slots[hole] = streams->slots[i];
+    hole = i;
+  }
+  streams->slots[hole] = NULL;
+  streams->count--;
+}
+
+struct tth_stream *tth_streams_any(const tth_streams *streams) {
+  if (streams->count == 0) return NULL;
+  for (size_t i = 0; i < streams->capacity; i++)
+    if (streams->slots[i]) return streams->slots[i];
+  return NULL;
+}
+
+void tth_streams_fini(tth_streams *streams) {
+  free(streams->slots);
+  *streams = (tth_streams){0};
+}
