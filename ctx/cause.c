@@ -1,7 +1,7 @@
 /* cause.c: why a context ended, and this process's name as an origin.
  *
- * A cause is immutable and counted; the well-known ones are static and not counted. An origin of NULL
- * stands for this process, so that static causes speak with the name set later. */
+ * A cause is immutable and counted; the well-known ones are static and not counted. Their origin, NULL,
+ * stands for this process, by whatever name it is set to. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -42,15 +42,16 @@ static size_t cut(const char *text, size_t max) {
 }
 
 tether_cause *tether_cause_new(tether_cause_code code, const char *origin, const char *text) {
-  const size_t origin_length = origin == NULL ? 0 : cut(origin, ORIGIN_MAX);
+  if (origin == NULL) origin = tether_origin();
+  const size_t origin_length = cut(origin, ORIGIN_MAX);
   const size_t text_length = text == NULL ? 0 : cut(text, TEXT_MAX);
   tether_cause *cause = malloc(sizeof *cause + origin_length + text_length + 2);
   if (cause == NULL) return &textless[(unsigned)code < CODES ? (unsigned)code : TETHER_CAUSE_OTHER];
   char *bytes = cause->bytes;
   atomic_init(&cause->refs, 1);
   cause->code = code;
-  cause->origin = origin == NULL ? NULL : bytes;
-  if (origin != NULL) memcpy(bytes, origin, origin_length);
+  cause->origin = bytes;
+  memcpy(bytes, origin, origin_length);
   bytes[origin_length] = '\0';
   bytes += origin_length + 1;
   cause->text = bytes;
@@ -121,4 +122,7 @@ void tether_origin_set(const char *name) {
   own_origin[length] = '\0';
 }
 
-const char *tether_origin(void) { return own_origin; }
+const char *tether_origin(void) {
+  tth_load();
+  return own_origin;
+}

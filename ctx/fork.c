@@ -24,7 +24,11 @@ static void in_child(void) {
   tth_origin_init();
 }
 
-__attribute__((constructor)) static void load(void) {
+/* When the library loads, or before, if another library's constructor is quicker. */
+__attribute__((constructor)) void tth_load(void) {
+  static bool loaded;
+  if (loaded) return;
+  loaded = true;
   (void)pthread_atfork(before_fork, in_parent, in_child);
   tth_origin_init();
   tth_live_init();

@@ -231,6 +231,7 @@ void tth_node_delete(tether_ctx *ctx);
 
 /* ---- cause.c, live.c, value.c, text.c, attach.c, fork.c -------------------------------------- */
 
+void tth_load(void);
 void tth_origin_init(void);
 void tth_attach_after_fork(void);
 void tth_live_add(tether_ctx *ctx);
