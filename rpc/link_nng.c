@@ -294,7 +294,7 @@ static void send_failed(tth_nng_link *link, int error) {
     atomic_store(&link->send_error, error);
     nng_aio_abort(link->recv_aio, NNG_ETIMEDOUT);
   } else {
-    fail(link, "%s", tth_nng_why(error));
+    fail(link, "%s%s", link->stage == GREETING ? "no greeting: " : "", tth_nng_why(error));
   }
   drop(link);
 }

@@ -5,9 +5,9 @@
  * at most GREETING_MAX of them; one more pushes out the oldest, so a flood of silent connections delays nobody who
  * greets promptly. Out of descriptors, the oldest is pushed out too and accepting pauses for a moment. Log lines are
  * limited per second. */
-#include <errno.h>
 #include <nng/nng.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -153,6 +153,17 @@ static bool path_is_other_file(const tth_listener *listener) {
   return lstat(path + 3, &status) == 0 && !S_ISSOCK(status.st_mode);
 }
 
+/* For the log: "tcp://host:0" becomes the address that was picked. Without memory it stays as it is. */
+static void name_port(tth_listener *listener) {
+  char *colon = strrchr(listener->url, ':'), *named;
+  if (strtoul(colon + 1, NULL, 10) != 0) return;
+  if (asprintf(&named, "%.*s:%u%s", (int)(colon - listener->url), listener->url, listener->port,
+               colon + 1 + strspn(colon + 1, "0123456789")) < 0)
+    return;
+  free(listener->url);
+  listener->url = named;
+}
+
 static tether_code bind_and_accept(tth_listener *listener) {
   if (path_is_other_file(listener)) {
     tth_nng_log(listener->url, "cannot listen: the path is in use and not a socket");
@@ -164,8 +175,10 @@ static tether_code bind_and_accept(tth_listener *listener) {
     tth_nng_log(listener->url, "cannot listen: %s", nng_strerror(error));
     return TETHER_UNAVAILABLE;
   }
-  if (!listener->kind.ipc && nng_stream_listener_get_int(listener->listener, NNG_OPT_TCP_BOUND_PORT, &port) == 0)
+  if (!listener->kind.ipc && nng_stream_listener_get_int(listener->listener, NNG_OPT_TCP_BOUND_PORT, &port) == 0) {
     listener->port = (uint16_t)port;
+    name_port(listener);
+  }
   nng_stream_listener_accept(listener->listener, listener->aio);
   return TETHER_OK;
 }
