@@ -62,6 +62,7 @@ struct tth_nng_link {
 
   /* Written by who sets `ending`, read once holds is 0. */
   char why[160];
+  int error;
 
   /* Written before an operation begins, read in its callback. */
   stage stage;
@@ -133,17 +134,31 @@ static void drop_quietly(tth_nng_link *link) {
   if (nng_aio_begin(link->recv_aio)) nng_aio_finish(link->recv_aio, NNG_ECLOSED);
 }
 
-/* Ends the link for the reason given, unless it is ending. Under a hold. */
-static void fail(tth_nng_link *link, const char *format, ...) {
+/* Ends the link, unless it is ending: `error` is nng's, 0 if it was not that. Under a hold. */
+static void end(tth_nng_link *link, int error, const char *why) {
   if (atomic_exchange(&link->ending, true)) return;
-  va_list arguments;
-  va_start(arguments, format);
-  vsnprintf(link->why, sizeof link->why, format, arguments);
-  va_end(arguments);
+  link->error = error;
+  snprintf(link->why, sizeof link->why, "%s", why);
   nng_stream_close(link->stream);
   nng_aio_abort(link->send_aio, NNG_ECLOSED);
   nng_aio_abort(link->recv_aio, NNG_ECLOSED);
   if (link->watch_aio) nng_aio_abort(link->watch_aio, NNG_ECLOSED);
+}
+
+static void fail(tth_nng_link *link, const char *format, ...) TETHER_PRINTF(2, 3);
+static void fail(tth_nng_link *link, const char *format, ...) {
+  char why[sizeof link->why];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(why, sizeof why, format, arguments);
+  va_end(arguments);
+  end(link, 0, why);
+}
+
+static void fail_with(tth_nng_link *link, const char *prefix, int error) {
+  char why[sizeof link->why];
+  snprintf(why, sizeof why, "%s%s", prefix, tth_nng_why(error));
+  end(link, error, why);
 }
 
 /* After `aio` has been begun: had the link begun to end, the operation may never complete by itself. Under a hold of
@@ -181,7 +196,7 @@ static void receive_more(tth_nng_link *link) {
   nng_iov iov;
   bool draining = atomic_load(&link->send_error) != 0;
   if (draining && link->end_ns == TETHER_FOREVER) link->end_ns = tether_time_add(real_now_ns(), DRAIN_NS);
-  if (draining && real_now_ns() >= link->end_ns) fail(link, "%s", tth_nng_why(atomic_load(&link->send_error)));
+  if (draining && real_now_ns() >= link->end_ns) fail_with(link, "", atomic_load(&link->send_error));
   if (!receive_space(link, &iov)) fail(link, "out of memory for a message of %zu bytes", link->reader.want);
   if (atomic_load(&link->ending)) {
     drop(link);
@@ -222,7 +237,7 @@ static void bytes_received(tth_nng_link *link, size_t count) {
       fail(link, "the peer announced a message of %llu bytes, above the limit of %zu", (unsigned long long)len,
            TTH_LINK_NNG_RECEIVE_MAX);
     } else {
-      fail(link, "the peer broke SP framing");
+      end(link, 0, "the peer broke SP framing");
     }
   }
   receive_more(link);
@@ -235,15 +250,15 @@ static void receive_failed(tth_nng_link *link, int error) {
   }
   int send_error = atomic_load(&link->send_error);
   if (send_error)
-    fail(link, "%s", tth_nng_why(send_error));
+    fail_with(link, "", send_error);
   else if (link->stage == OPEN)
-    fail(link, "%s", tth_nng_why(error));
+    fail_with(link, "", error);
   else if (error == NNG_ETIMEDOUT)
     fail(link, "no greeting in time (%s)", tth_sp_describe(link->greeting, link->greeting_len));
   else if (link->greeting_len > 0)
     fail(link, "not an SP PAIR0 peer (%s)", tth_sp_describe(link->greeting, link->greeting_len));
   else
-    fail(link, "no greeting: %s", tth_nng_why(error));
+    fail_with(link, "no greeting: ", error);
   drop(link);
 }
 
@@ -294,7 +309,7 @@ static void send_failed(tth_nng_link *link, int error) {
     atomic_store(&link->send_error, error);
     nng_aio_abort(link->recv_aio, NNG_ETIMEDOUT);
   } else {
-    fail(link, "%s%s", link->stage == GREETING ? "no greeting: " : "", tth_nng_why(error));
+    fail_with(link, link->stage == GREETING ? "no greeting: " : "", error);
   }
   drop(link);
 }
@@ -329,7 +344,7 @@ static void watch_callback(void *arg) {
   tth_nng_link *link = arg;
   nng_sockaddr address;
   if (!atomic_load(&link->ending) && nng_stream_get_addr(link->stream, NNG_OPT_REMADDR, &address) != 0)
-    fail(link, "closed by the peer");
+    end(link, 0, "closed by the peer");
   if (atomic_load(&link->ending))
     drop(link);
   else
@@ -383,7 +398,7 @@ void tth_nng_link_greet(tth_nng_link *link, int64_t timeout_ns, tth_nng_greeted_
   drop(link);
 }
 
-void tth_nng_link_abort(tth_nng_link *link, const char *why) { fail(link, "%s", why); }
+void tth_nng_link_abort(tth_nng_link *link, const char *why) { end(link, 0, why); }
 
 static void link_start(tth_link *base, const tth_link_events *events, void *owner) {
   tth_nng_link *link = link_of(base);
@@ -417,7 +432,7 @@ static void link_send(tth_link *base, const uint8_t *batch, size_t len) {
 static void link_close(tth_link *base) {
   tth_nng_link *link = link_of(base);
   if (!try_hold(link)) return;
-  fail(link, "closed");
+  end(link, 0, "closed");
   drop_quietly(link);
 }
 
@@ -432,7 +447,10 @@ static const tth_link_ops link_ops = {
 
 tth_link *tth_nng_link_public(tth_nng_link *link) { return &link->base; }
 
-bool tth_nng_link_heard(const tth_nng_link *link) { return link->greeting_len > 0; }
+bool tth_nng_link_left_unheard(const tth_nng_link *link) {
+  return link->greeting_len == 0 &&
+         (link->error == NNG_ECONNSHUT || link->error == NNG_ECONNRESET || link->error == NNG_ECLOSED);
+}
 
 tth_nng_list_node *tth_nng_link_node(tth_nng_link *link) { return &link->node; }
 

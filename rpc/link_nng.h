@@ -62,8 +62,8 @@ void tth_nng_link_abort(tth_nng_link *link, const char *why);
 /* The link as the rest of rpc sees it, and back. */
 tth_link *tth_nng_link_public(tth_nng_link *link);
 
-/* Whether the failed peer had sent anything at all. */
-bool tth_nng_link_heard(const tth_nng_link *link);
+/* Of a failed link: whether the peer closed without having said anything. */
+bool tth_nng_link_left_unheard(const tth_nng_link *link);
 
 /* A list of links under somebody's lock. */
 typedef struct tth_nng_list_node {

@@ -90,8 +90,7 @@ static void greeted(void *owner, tth_nng_link *link, const char *failure) {
   remove_locked(listener, link);
   bool closing = listener->closing;
   /* Who leaves without a word is a health check or another server's look at our socket file. */
-  bool log = failure && !closing && (tth_nng_link_heard(link) || strncmp(failure, "no greeting:", 12) != 0) &&
-             may_log_locked(listener, &left_out);
+  bool log = failure && !closing && !tth_nng_link_left_unheard(link) && may_log_locked(listener, &left_out);
   pthread_mutex_unlock(&listener->lock);
   if (left_out) tth_nng_log(listener->url, "%u more connections closed without a line each", left_out);
   if (log) tth_nng_log(listener->url, "closed %s: %s", opened->ops->peer(opened), failure);

@@ -1,0 +1,366 @@
+/* Links over tls+tcp, ws and wss: the same contract, and who is let in. */
+#include <nng/nng.h>
+#include <nng/protocol/pair0/pair.h>
+#include <nng/supplemental/tls/tls.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "rpc/link_nng.h"
+#include "tests/support/link_probe.h"
+#include "tests/support/raw_peer.h"
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+static const tth_transport *const nng = &tth_transport_nng;
+
+/* ---- Certificates, made on the spot --------------------------------------------------------- */
+
+static char dir[64];
+static char *ca, *server_cert, *server_key, *client_cert, *client_key, *other_ca;
+
+static char *read_file(const char *name) {
+  char path[128], *text = calloc(1, 16384);
+  snprintf(path, sizeof path, "%s/%s", dir, name);
+  FILE *file = fopen(path, "r");
+  if (!file || !text || fread(text, 1, 16383, file) == 0) abort();
+  fclose(file);
+  return text;
+}
+
+static int run(const char *format, ...) {
+  char command[1024];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(command, sizeof command, format, arguments);
+  va_end(arguments);
+  return system(command);
+}
+
+static int make_ca(const char *name) {
+  return run(
+      "cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=%s -keyout "
+      "%s.key -out %s.pem 2>openssl.log",
+      dir, name, name, name);
+}
+
+static int make_cert(const char *name, const char *san) {
+  return run(
+      "cd %s && openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=%s -keyout %s.key -out "
+      "%s.csr 2>openssl.log && printf 'subjectAltName=%s\\n' >%s.ext && openssl x509 -req -in %s.csr -CA ca.pem "
+      "-CAkey ca.key -CAcreateserial -days 2 -extfile %s.ext -out %s.pem 2>openssl.log",
+      dir, name, name, name, san, name, name, name, name);
+}
+
+static int group_setup(void **state) {
+  (void)state;
+  strcpy(dir, "/tmp/tether-tls-XXXXXX");
+  if (!mkdtemp(dir) || make_ca("ca") || make_ca("other") || make_cert("server", "DNS:localhost") ||
+      make_cert("client", "DNS:client"))
+    return -1;
+  ca = read_file("ca.pem");
+  other_ca = read_file("other.pem");
+  server_cert = read_file("server.pem");
+  server_key = read_file("server.key");
+  client_cert = read_file("client.pem");
+  client_key = read_file("client.key");
+  return 0;
+}
+
+static int group_teardown(void **state) {
+  (void)state;
+  char *texts[] = {ca, other_ca, server_cert, server_key, client_cert, client_key};
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) free(texts[i]);
+  return run("rm -rf %s", dir);
+}
+
+static tst_stderr caught;
+
+static int setup(void **state) {
+  (void)state;
+  return tst_stderr_catch(&caught) ? 0 : -1;
+}
+
+static int teardown(void **state) {
+  (void)state;
+  tst_stderr_release(&caught);
+  return 0;
+}
+
+static tether_tls server_tls(void) { return (tether_tls){.cert_pem = server_cert, .key_pem = server_key}; }
+
+static tether_tls client_tls(void) { return (tether_tls){.ca_pem = ca}; }
+
+/* ---- Who is let in -------------------------------------------------------------------------- */
+
+static const char *try_connect(const char *url, const tether_tls *client, const tether_tls *server) {
+  tst_probe here, there;
+  tst_probe_init(&here);
+  tst_probe_init(&there);
+  const char *failure = tst_connect(nng, url, client, server, &here, &there);
+  if (!failure) {
+    assert_true(tst_probe_end(&here));
+    assert_true(tst_probe_end(&there));
+  }
+  tst_probe_fini(&here);
+  tst_probe_fini(&there);
+  return failure;
+}
+
+static void the_certificates_name_is_checked(void **state) {
+  (void)state;
+  tether_tls server = server_tls(), client = client_tls();
+  assert_null(try_connect("tls+tcp://localhost:0", &client, &server));
+  assert_non_null(strstr(try_connect("tls+tcp://127.0.0.1:0", &client, &server), "TLS"));
+  client.server_name = "localhost";
+  assert_null(try_connect("tls+tcp://127.0.0.1:0", &client, &server));
+  client.server_name = "elsewhere.example";
+  assert_non_null(strstr(try_connect("tls+tcp://localhost:0", &client, &server), "TLS"));
+}
+
+static void a_certificate_of_another_authority_is_refused(void **state) {
+  (void)state;
+  tether_tls server = server_tls(), client = {.ca_pem = other_ca};
+  assert_non_null(strstr(try_connect("tls+tcp://localhost:0", &client, &server), "TLS"));
+}
+
+static void a_client_certificate_can_be_required(void **state) {
+  (void)state;
+  tether_tls server = server_tls(), client = client_tls();
+  server.ca_pem = ca;
+  server.require_client_cert = true;
+  assert_non_null(try_connect("tls+tcp://localhost:0", &client, &server));
+  client.cert_pem = client_cert;
+  client.key_pem = client_key;
+  assert_null(try_connect("tls+tcp://localhost:0", &client, &server));
+}
+
+static void tls_options_that_cannot_work_are_refused_with_the_reason(void **state) {
+  (void)state;
+  tether_tls empty = {0}, half = {.cert_pem = server_cert}, bad = {.ca_pem = "no certificate"};
+  tether_tls unsigned_clients = server_tls();
+  unsigned_clients.require_client_cert = true;
+  tth_dialer *dialer;
+  tst_acceptor acceptor;
+  assert_int_equal(nng->dialer_new("tls+tcp://localhost:1", NULL, &dialer), TETHER_INVALID_ARGUMENT);
+  assert_int_equal(nng->dialer_new("tls+tcp://localhost:1", &empty, &dialer), TETHER_INVALID_ARGUMENT);
+  assert_int_equal(nng->dialer_new("tls+tcp://localhost:1", &bad, &dialer), TETHER_INVALID_ARGUMENT);
+  assert_int_equal(tst_stderr_lines(&caught, "ca_pem, the roots to trust"), 2);
+  assert_int_equal(tst_stderr_lines(&caught, "ca_pem cannot be used"), 1);
+  const tether_tls *servers[] = {NULL, &empty, &half, &unsigned_clients};
+  for (size_t i = 0; i < sizeof servers / sizeof *servers; i++) {
+    assert_int_equal(tst_acceptor_open(&acceptor, nng, "tls+tcp://127.0.0.1:0", servers[i]), TETHER_INVALID_ARGUMENT);
+    tst_acceptor_close(&acceptor);
+  }
+}
+
+static void plain_bytes_on_a_tls_port_are_closed_with_a_line(void **state) {
+  (void)state;
+  tether_tls server = server_tls();
+  tst_acceptor acceptor;
+  assert_int_equal(tst_acceptor_open(&acceptor, nng, "tls+tcp://127.0.0.1:0", &server), TETHER_OK);
+  int fd = raw_connect_tcp(nng->listener_port(acceptor.listener));
+  assert_true(fd >= 0 && raw_write(fd, "GET / HTTP/1.1\r\n\r\n", 18));
+  assert_true(raw_is_closed(fd));
+  close(fd);
+  assert_true(tst_stderr_says(&caught, "no greeting: TLS failed"));
+  assert_int_equal(tst_counter_get(&acceptor.accepted), 0);
+  tst_acceptor_close(&acceptor);
+}
+
+/* ---- The contract --------------------------------------------------------------------------- */
+
+static void carry(const char *url) {
+  static const size_t sizes[] = {1, 100, 4087, 4088, 4096, 16384, 65536, TTH_BATCH_MAX};
+  tether_tls server = server_tls(), client = client_tls();
+  for (int round = 0; round < 3; round++) {
+    tst_probe here, there;
+    tst_probe_init(&here);
+    tst_probe_init(&there);
+    const char *failure = tst_connect(nng, url, &client, &server, &here, &there);
+    if (failure) fail_msg("%s", failure);
+    int64_t count = 0;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++, count += 5) {
+      assert_true(tst_probe_send_all(&here, 5, sizes[i]));
+      assert_true(tst_probe_send_all(&there, 5, sizes[i]));
+    }
+    assert_true(tst_counter_wait(&there.batches, count, TST_BOUND_NS));
+    assert_true(tst_counter_wait(&here.batches, count, TST_BOUND_NS));
+    assert_true(tst_probe_end(round % 2 ? &here : &there));
+    assert_true(tst_counter_wait(round % 2 ? &there.closed : &here.closed, 1, TST_BOUND_NS));
+    if (atomic_load(&here.complaint)) fail_msg("%s", atomic_load(&here.complaint));
+    if (atomic_load(&there.complaint)) fail_msg("%s", atomic_load(&there.complaint));
+    tst_probe_fini(&here);
+    tst_probe_fini(&there);
+  }
+}
+
+static void batches_arrive_over_tls(void **state) {
+  (void)state;
+  carry("tls+tcp://localhost:0");
+}
+
+static void batches_arrive_over_ws(void **state) {
+  (void)state;
+  carry("ws://localhost:0/tether");
+}
+
+static void batches_arrive_over_wss(void **state) {
+  (void)state;
+  carry("wss://localhost:0/tether");
+}
+
+static void a_pair_socket_can_dial_us_over_tls(void **state) {
+  (void)state;
+  char url[64];
+  uint8_t batch[200];
+  size_t len = sizeof batch;
+  nng_socket socket;
+  nng_dialer dialer;
+  nng_tls_config *config;
+  tst_acceptor acceptor;
+  tst_probe probe;
+  tether_tls server = server_tls();
+  tst_probe_init(&probe);
+  assert_int_equal(tst_acceptor_open(&acceptor, nng, "tls+tcp://127.0.0.1:0", &server), TETHER_OK);
+  snprintf(url, sizeof url, "tls+tcp://localhost:%u", nng->listener_port(acceptor.listener));
+  assert_int_equal(nng_pair0_open(&socket), 0);
+  assert_int_equal(nng_socket_set_ms(socket, NNG_OPT_RECVTIMEO, TST_BOUND_NS / TETHER_MS), 0);
+  assert_int_equal(nng_tls_config_alloc(&config, NNG_TLS_MODE_CLIENT), 0);
+  assert_int_equal(nng_tls_config_ca_chain(config, ca, NULL), 0);
+  assert_int_equal(nng_tls_config_server_name(config, "localhost"), 0);
+  assert_int_equal(nng_dialer_create(&dialer, socket, url), 0);
+  assert_int_equal(nng_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, config), 0);
+  assert_int_equal(nng_dialer_start(dialer, 0), 0);
+  tth_link *link = tst_acceptor_take(&acceptor);
+  assert_non_null(link);
+  tst_probe_start(&probe, link);
+  assert_true(tst_probe_send_all(&probe, 1, len));
+  assert_int_equal(nng_recv(socket, batch, &len, 0), 0);
+  assert_true(tst_batch_is(batch, len, 0));
+  nng_close(socket);
+  nng_tls_config_free(config);
+  assert_true(tst_counter_wait(&probe.closed, 1, TST_BOUND_NS));
+  tst_probe_fini(&probe);
+  tst_acceptor_close(&acceptor);
+}
+
+static void a_stuck_send_can_be_closed(const char *url) {
+  tether_tls server = server_tls(), client = client_tls();
+  tst_probe here, there;
+  tst_latch hold;
+  tst_latch_init(&hold);
+  tst_probe_init(&here);
+  tst_probe_init(&there);
+  there.hold_open = &hold; /* reads nothing more after its first batch */
+  const char *failure = tst_connect(nng, url, &client, &server, &here, &there);
+  if (failure) fail_msg("%s", failure);
+  int64_t sent = 0;
+  do tst_probe_send(&here, TTH_BATCH_MAX);
+  while (tst_counter_wait(&here.sent, ++sent, 300 * TETHER_MS));
+  assert_true(tst_probe_end(&here));
+  assert_int_equal(tst_counter_get(&here.sent), sent - 1);
+  tst_latch_open(&hold);
+  assert_true(tst_counter_wait(&there.closed, 1, TST_BOUND_NS));
+  tst_probe_fini(&here);
+  tst_probe_fini(&there);
+  tst_latch_fini(&hold);
+}
+
+static void a_link_can_be_closed_while_a_send_is_stuck(void **state) {
+  (void)state;
+  a_stuck_send_can_be_closed("tls+tcp://localhost:0");
+  a_stuck_send_can_be_closed("ws://localhost:0/tether");
+}
+
+/* ---- A peer that is killed ------------------------------------------------------------------ */
+
+static void child_accepted(void *owner, tth_link *link) {
+  static tst_probe probe;
+  (void)owner;
+  tst_probe_init(&probe);
+  tst_probe_start(&probe, link);
+  tst_probe_send(&probe, 10);
+}
+
+/* This program with the directory of the certificates and a URL: a server that waits to be killed. Says its port. */
+static int child_main(const char *where, const char *url) {
+  snprintf(dir, sizeof dir, "%s", where);
+  tether_tls tls = {.cert_pem = read_file("server.pem"), .key_pem = read_file("server.key")};
+  tth_listener *listener;
+  if (nng->listen(url, &tls, child_accepted, NULL, &listener) != TETHER_OK) return 1;
+  printf("%u\n", nng->listener_port(listener));
+  fflush(stdout);
+  for (;;) pause();
+}
+
+/* Killed while a batch is being handled, when nng itself forgets the end of the connection. */
+static void killed(const char *scheme, const char *path) {
+  char url[128], port[16] = "";
+  int out[2];
+  assert_int_equal(pipe(out), 0);
+  snprintf(url, sizeof url, "%s://localhost:0%s", scheme, path);
+  pid_t child = fork();
+  if (child == 0) {
+    dup2(out[1], STDOUT_FILENO);
+    execl("/proc/self/exe", "link_secure_test", dir, url, (char *)NULL);
+    _exit(127);
+  }
+  assert_true(read(out[0], port, sizeof port - 1) > 0);
+  snprintf(url, sizeof url, "%s://localhost:%d%s", scheme, atoi(port), path);
+  tether_tls tls = client_tls();
+  tth_dialer *dialer;
+  tst_probe probe;
+  tst_latch hold;
+  tst_latch_init(&hold);
+  tst_probe_init(&probe);
+  probe.hold_open = &hold;
+  assert_int_equal(nng->dialer_new(url, &tls, &dialer), TETHER_OK);
+  tth_link *link = tst_dial(dialer, TST_BOUND_NS, nng, NULL);
+  assert_non_null(link);
+  tst_probe_start(&probe, link);
+  assert_true(tst_counter_wait(&probe.batches, 1, TST_BOUND_NS));
+  kill(child, SIGKILL);
+  waitpid(child, NULL, 0);
+  assert_false(tst_counter_wait(&probe.closed, 1, 100 * TETHER_MS)); /* nng's threads see the end meanwhile */
+  tst_latch_open(&hold);
+  assert_true(tst_counter_wait(&probe.closed, 1, TST_BOUND_NS));
+  if (atomic_load(&probe.complaint)) fail_msg("%s", atomic_load(&probe.complaint));
+  tst_probe_fini(&probe);
+  tst_latch_fini(&hold);
+  nng->dialer_free(dialer);
+  close(out[0]);
+  close(out[1]);
+}
+
+static void a_peer_killed_while_we_handle_a_batch_closes_the_link(void **state) {
+  (void)state;
+  killed("tls+tcp", "");
+  killed("ws", "/tether");
+  killed("wss", "/tether");
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(int argc, char **argv) {
+  if (argc > 2) return child_main(argv[1], argv[2]);
+  const struct CMUnitTest tests[] = {
+      CASE(the_certificates_name_is_checked),
+      CASE(a_certificate_of_another_authority_is_refused),
+      CASE(a_client_certificate_can_be_required),
+      CASE(tls_options_that_cannot_work_are_refused_with_the_reason),
+      CASE(plain_bytes_on_a_tls_port_are_closed_with_a_line),
+      CASE(batches_arrive_over_tls),
+      CASE(batches_arrive_over_ws),
+      CASE(batches_arrive_over_wss),
+      CASE(a_pair_socket_can_dial_us_over_tls),
+      CASE(a_link_can_be_closed_while_a_send_is_stuck),
+      CASE(a_peer_killed_while_we_handle_a_batch_closes_the_link),
+  };
+  return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
