@@ -27,7 +27,6 @@ tether_call *tth_server_call_new(tether_server *server, tth_conn *conn, tth_stre
   call->conn = tth_conn_ref(conn);
   call->stream = stream;
   call->path = "";
-  tth_server_call_added(server, call);
   return call;
 }
 
@@ -174,6 +173,7 @@ static tether_code check_headers(tether_call *call, const Tether__V1__Headers *h
 }
 
 static void on_headers(tether_call *call, const tth_event *event, const tether_limits *limits) {
+  tth_server_call_added(call->s.server, call); /* not when it was made: the connection's lock was held */
   char why[320] = "the headers are larger than the limit";
   ProtobufCMessage *message;
   tether_code code = TETHER_RESOURCE_EXHAUSTED;

@@ -220,11 +220,13 @@ static bool on_message(tth_session *session, const tth_frame *frame, tth_event *
 static bool on_trailers(tth_session *session, const tth_frame *frame, tth_event *event) {
   tth_stream *stream = tth_streams_find(&session->streams, frame->stream);
   if (session->role == TTH_SERVER || !stream) return false;
-  *event = (tth_event){.type = TTH_EVENT_TRAILERS, .user = stream->user, .bytes = frame->payload, .len = frame->length};
+  void *user = stream->user;
   tth_streams_remove(&session->streams, stream);
   if (stream->listed) tth_list_remove(stream->cancel_owed ? &session->cancels : &session->ready, stream);
   tth_stream_free(session, stream);
-  return event->user;
+  if (user)
+    *event = (tth_event){.type = TTH_EVENT_TRAILERS, .user = user, .bytes = frame->payload, .len = frame->length};
+  return user;
 }
 
 static bool on_cancel(tth_session *session, const tth_frame *frame, tth_event *event) {
@@ -248,9 +250,10 @@ static bool on_cancel(tth_session *session, const tth_frame *frame, tth_event *e
     return false;
   }
   stream->discard = true;
+  if (!stream->user) return false;
   *event = (tth_event){
       .type = TTH_EVENT_CANCEL, .stream = stream, .user = stream->user, .bytes = frame->payload, .len = frame->length};
-  return event->user;
+  return true;
 }
 
 static bool on_ping(tth_session *session, const tth_frame *frame) {

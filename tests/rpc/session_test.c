@@ -1,0 +1,595 @@
+/* The protocol state machine alone: bytes in, events and bytes out, time passed in. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "rpc/session.h"
+#include "tether/v1/frames.pb-c.h"
+
+#define SEC TETHER_SEC
+
+static const tether_limits limits = {.max_message_bytes = 100000,
+                                     .max_metadata_bytes = 8192,
+                                     .max_unpacked_bytes = 400000,
+                                     .max_streams = 4,
+                                     .max_forward_bytes = 4096};
+
+/* A batch under construction. */
+struct bytes {
+  uint8_t data[400000];
+  size_t len;
+};
+
+static void add_frame(struct bytes *b, tth_frame_type type, uint8_t flags, uint32_t stream, const void *payload,
+                      size_t len) {
+  tth_frame_put(b->data + b->len, (uint32_t)len, type, flags, stream);
+  if (len) memcpy(b->data + b->len + TTH_FRAME_HEADER, payload, len);
+  b->len += TTH_FRAME_HEADER + len;
+}
+
+static void add_hello(struct bytes *b, uint32_t max_streams) {
+  Tether__V1__Hello hello = TETHER__V1__HELLO__INIT;
+  hello.version = 1;
+  hello.has_max_streams = true;
+  hello.max_streams = max_streams;
+  uint8_t payload[64];
+  add_frame(b, TTH_HELLO, 0, 0, payload, tether__v1__hello__pack(&hello, payload));
+}
+
+static void add_trailers(struct bytes *b, uint32_t stream) {
+  Tether__V1__Trailers trailers = TETHER__V1__TRAILERS__INIT;
+  uint8_t payload[64];
+  add_frame(b, TTH_TRAILERS, 0, stream, payload, tether__v1__trailers__pack(&trailers, payload));
+}
+
+static tth_session *new_session(tth_role role) {
+  tth_session *session = tth_session_new(role, &limits);
+  assert_non_null(session);
+  return session;
+}
+
+static tth_event next(tth_session *session) {
+  tth_event event;
+  tth_session_next_event(session, &event);
+  return event;
+}
+
+/* Gives the session a batch that must yield exactly one event. */
+static tth_event only_event(tth_session *session, const struct bytes *b) {
+  tth_session_input(session, b->data, b->len);
+  return next(session);
+}
+
+static tth_session *greeted(tth_role role, uint32_t peer_streams) {
+  static struct bytes b;
+  static uint8_t out[8192];
+  tth_session *session = new_session(role);
+  b.len = 0;
+  add_hello(&b, peer_streams);
+  assert_int_equal(only_event(session, &b).type, TTH_EVENT_HELLO);
+  tth_frame frame;
+  size_t len = tth_session_fill(session, 0, out, sizeof out);
+  assert_true(tth_frame_get(out, len, &frame));
+  assert_int_equal(frame.type, TTH_HELLO);
+  return session;
+}
+
+static tth_out *request(int64_t deadline_ns, size_t message) {
+  Tether__V1__Headers headers = TETHER__V1__HEADERS__INIT;
+  headers.has_timeout_ns = deadline_ns != TETHER_FOREVER;
+  headers.method = (char *)"/a/b";
+  size_t head = tether__v1__headers__get_packed_size(&headers);
+  bool sliced = message > TTH_SLICE;
+  tth_out *out = tth_out_new(TTH_FRAME_HEADER + head + (sliced ? 0 : TTH_FRAME_HEADER + message), false);
+  assert_non_null(out);
+  out->deadline_ns = deadline_ns;
+  tth_frame_put(out->data, (uint32_t)head, TTH_HEADERS, 0, 0);
+  tether__v1__headers__pack(&headers, out->data + TTH_FRAME_HEADER);
+  if (sliced) {
+    out->next = tth_out_new(message, true);
+    assert_non_null(out->next);
+    memset(out->next->data, 'm', message);
+    out->next->flags = TTH_FLAG_END;
+  } else {
+    tth_frame_put(out->data + TTH_FRAME_HEADER + head, (uint32_t)message, TTH_MESSAGE, TTH_FLAG_END, 0);
+    memset(out->data + 2 * TTH_FRAME_HEADER + head, 'm', message);
+  }
+  return out;
+}
+
+static tth_out *plain_trailers(void) {
+  tth_out *out = tth_out_new(TTH_FRAME_HEADER + 2, false);
+  assert_non_null(out);
+  tth_frame_put(out->data, 2, TTH_TRAILERS, 0, 0);
+  memcpy(out->data + TTH_FRAME_HEADER, "\x08\x00", 2);
+  return out;
+}
+
+/* The frames of one fill, in order, as "type:stream" text. */
+static const char *filled(tth_session *session, int64_t now_ns, size_t room) {
+  static uint8_t out[400000];
+  static char text[65536];
+  size_t at = 0, used = 0, len = tth_session_fill(session, now_ns, out, room);
+  text[0] = 0;
+  while (at < len) {
+    tth_frame frame;
+    assert_true(tth_frame_get(out + at, len - at, &frame));
+    used += (size_t)snprintf(text + used, sizeof text - used, "%d:%u ", frame.type, frame.stream);
+    at += TTH_FRAME_HEADER + frame.length;
+  }
+  return text;
+}
+
+static int user_a, user_b, user_c;
+
+static void drop(tth_session *session) {
+  while (tth_session_pop_user(session)) continue;
+  tth_session_free(session);
+}
+
+/* ---- Breaking ------------------------------------------------------------------------------ */
+
+static void assert_breaks(tth_role role, const struct bytes *b) {
+  tth_session *session = greeted(role, 4);
+  assert_int_equal(only_event(session, b).type, TTH_EVENT_BROKEN);
+  assert_int_equal(next(session).type, TTH_EVENT_NONE);
+  drop(session);
+}
+
+static void a_first_frame_that_is_not_hello_breaks_the_session(void **state) {
+  (void)state;
+  static struct bytes b;
+  add_frame(&b, TTH_PING, 0, 0, NULL, 0);
+  tth_session *session = new_session(TTH_SERVER);
+  assert_int_equal(only_event(session, &b).type, TTH_EVENT_BROKEN);
+  drop(session);
+}
+
+static void a_hello_that_does_not_parse_or_has_another_version_breaks_the_session(void **state) {
+  (void)state;
+  static const struct {
+    const char *bytes;
+    size_t len;
+  } bad[] = {{"\xff\xff\xff", 3}, {"\x08\x02", 2}, {"", 0}};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    static struct bytes b;
+    b.len = 0;
+    add_frame(&b, TTH_HELLO, 0, 0, bad[i].bytes, bad[i].len);
+    tth_session *session = new_session(TTH_SERVER);
+    assert_int_equal(only_event(session, &b).type, TTH_EVENT_BROKEN);
+    drop(session);
+  }
+}
+
+static void a_batch_that_is_not_made_of_whole_frames_breaks_the_session(void **state) {
+  (void)state;
+  static struct bytes b;
+  b.len = 0;
+  add_frame(&b, TTH_PING, 0, 0, "1234", 4);
+  for (size_t cut = 1; cut < 16; cut++) {
+    static struct bytes shorter;
+    memcpy(shorter.data, b.data, b.len);
+    shorter.len = b.len - cut;
+    if (shorter.len == 0) continue;
+    assert_breaks(TTH_SERVER, &shorter);
+  }
+}
+
+static void headers_on_a_stream_id_that_is_not_new_break_the_session(void **state) {
+  (void)state;
+  tth_session *session = greeted(TTH_SERVER, 0);
+  static struct bytes b;
+  b.len = 0;
+  add_frame(&b, TTH_HEADERS, 0, 5, NULL, 0);
+  add_frame(&b, TTH_HEADERS, 0, 4, NULL, 0);
+  tth_event event = only_event(session, &b);
+  assert_int_equal(event.type, TTH_EVENT_HEADERS);
+  event.stream->user = &user_a;
+  assert_int_equal(next(session).type, TTH_EVENT_BROKEN);
+  drop(session);
+}
+
+static void unknown_frame_types_and_frames_of_streams_that_are_gone_are_skipped(void **state) {
+  (void)state;
+  for (int role = TTH_CLIENT; role <= TTH_SERVER; role++) {
+    tth_session *session = greeted((tth_role)role, 4);
+    static struct bytes b;
+    b.len = 0;
+    add_frame(&b, (tth_frame_type)200, 3, 9, "xyz", 3);
+    add_frame(&b, TTH_WINDOW, 0, 9, "xyz", 3);
+    add_frame(&b, TTH_MESSAGE, 0, 9, "xyz", 3);
+    add_trailers(&b, 9);
+    add_frame(&b, TTH_PONG, 0, 0, "xyz", 3);
+    assert_int_equal(only_event(session, &b).type, TTH_EVENT_NONE);
+    drop(session);
+  }
+}
+
+/* ---- Streams ------------------------------------------------------------------------------- */
+
+static void a_client_stream_lives_from_headers_to_trailers(void **state) {
+  (void)state;
+  tth_session *session = greeted(TTH_CLIENT, 4);
+  tth_stream *stream = tth_session_open(session, &user_a, request(TETHER_FOREVER, 10));
+  assert_non_null(stream);
+  assert_int_equal(stream->state, TTH_STREAM_QUEUED);
+  assert_string_equal(filled(session, 0, 65536), "2:1 3:1 ");
+  assert_int_equal(stream->state, TTH_STREAM_OPEN);
+  static struct bytes b;
+  b.len = 0;
+  add_frame(&b, TTH_MESSAGE, TTH_FLAG_END, 1, "reply", 5);
+  add_trailers(&b, 1);
+  tth_event event = only_event(session, &b);
+  assert_int_equal(event.type, TTH_EVENT_MESSAGE);
+  assert_ptr_equal(event.user, &user_a);
+  assert_int_equal(event.len, 5);
+  assert_int_equal(next(session).type, TTH_EVENT_TRAILERS);
+  assert_int_equal(tth_session_stream_count(session), 0);
+  drop(session);
+}
+
+static void the_timeout_is_written_as_the_bytes_leave_not_when_the_call_was_made(void **state) {
+  (void)state;
+  tth_session *session = greeted(TTH_CLIENT, 4);
+  assert_non_null(tth_session_open(session, &user_a, request(10 * SEC, 10)));
+  static uint8_t out[65536];
+  tth_frame frame;
+  size_t len = tth_session_fill(session, 4 * SEC, out, sizeof out);
+  assert_true(tth_frame_get(out, len, &frame));
+  Tether__V1__Headers *headers = tether__v1__headers__unpack(NULL, frame.length, frame.payload);
+  assert_non_null(headers);
+  assert_true(headers->has_timeout_ns);
+  assert_int_equal(headers->timeout_ns, 6 * SEC);
+  tether__v1__headers__free_unpacked(headers, NULL);
+  drop(session);
+}
+
+static void a_call_whose_time_is_over_before_it_could_leave_is_not_sent(void **state) {
+  (void)state;
+  tth_session *session = greeted(TTH_CLIENT, 4);
+  tth_stream *late = tth_session_open(session, &user_a, request(10 * SEC, 10));
+  assert_non_null(tth_session_open(session, &user_b, request(TETHER_FOREVER, 10)));
+  assert_string_equal(filled(session, 10 * SEC, 65536), "2:1 3:1 ");
+  tth_session_cancel(session, late, NULL);
+  assert_string_equal(filled(session, 10 * SEC, 65536), "");
+  drop(session);
+}
+
+static void streams_beyond_the_peers_limit_wait_for_a_slot(void **state) {
+  (void)state;
+  tth_session *session = greeted(TTH_CLIENT, 2);
+  assert_non_null(tth_session_open(session, &user_a, request(TETHER_FOREVER, 1)));
+  assert_non_null(tth_session_open(session, &user_b, request(TETHER_FOREVER, 1)));
+  assert_non_null(tth_session_open(session, &user_c, request(TETHER_FOREVER, 1)));
+  assert_string_equal(filled(session, 0, 65536), "2:1 3:1 2:2 3:2 ");
+  static struct bytes b;
+  b.len = 0;
+  add_trailers(&b, 2);
+  assert_ptr_equal(only_event(session, &b).user, &user_b);
+  assert_string_equal(filled(session, 0, 65536), "2:3 3:3 ");
+  drop(session);
+}
+
+static void a_server_refuses_streams_beyond_its_limit_and_serves_the_others(void **state) {
+  (void)state;
+  tth_session *session = greeted(TTH_SERVER, 0);
+  static struct bytes b;
+  b.len = 0;
+  for (uint32_t id = 1; id <= 6; id++) add_frame(&b, TTH_HEADERS, 0, id, NULL, 0);
+  tth_session_input(session, b.data, b.len);
+  int taken = 0;
+  for (tth_event event; (event = next(session)).type == TTH_EVENT_HEADERS; taken++) event.stream->user = &user_a;
+  assert_int_equal(taken, 4);
+  assert_string_equal(filled(session, 0, 65536), "4:5 4:6 ");
+  drop(session);
+}
+
+/* ---- Cancel -------------------------------------------------------------------------------- */
+
+static void a_call_cancelled_before_it_left_is_forgotten_and_nothing_is_sent(void **state) {
+  (void)state;
+  tth_session *session = greeted(TTH_CLIENT, 4);
+  tth_stream *stream = tth_session_open(session, &user_a, request(TETHER_FOREVER, 10));
+  tth_session_cancel(session, stream, NULL);
+  assert_int_equal(tth_session_stream_count(session), 0);
+  assert_int_equal(tth_session_pending(session), 0);
+  assert_string_equal(filled(session, 0, 65536), "");
+  drop(session);
+}
+
+static void a_cancel_overtakes_everything_queued_and_drops_the_rest_of_its_own_message(void **state) {
+  (void)state;
+  tth_session *session = greeted(TTH_CLIENT, 4);
+  tth_stream *big = tth_session_open(session, &user_a, request(TETHER_FOREVER, 90000));
+  tth_stream *other = tth_session_open(session, &user_b, request(TETHER_FOREVER, 90000));
+  assert_non_null(other);
+  assert_string_equal(filled(session, 0, 40000), "2:1 2:2 3:1 3:2 "); /* two slices have left */
+  tth_session_cancel(session, big, NULL);
+  const char *text = filled(session, 0, 400000);
+  assert_memory_equal(text, "5:1 3:2 ", 8); /* CANCEL first, then only the other's slices */
+  assert_null(strstr(text, "3:1"));
+  drop(session);
+}
+
+static void a_cancelled_stream_keeps_its_slot_until_it_is_answered(void **state) {
+  (void)state;
+  tth_session *session = greeted(TTH_CLIENT, 1);
+  tth_stream *stream = tth_session_open(session, &user_a, request(TETHER_FOREVER, 1));
+  assert_non_null(tth_session_open(session, &user_b, request(TETHER_FOREVER, 1)));
+  assert_string_equal(filled(session, 0, 65536), "2:1 3:1 ");
+  tth_session_cancel(session, stream, NULL);
+  assert_string_equal(filled(session, 0, 65536), "5:1 ");
+  static struct bytes b;
+  b.len = 0;
+  add_frame(&b, TTH_MESSAGE, TTH_FLAG_END, 1, "late", 4);
+  add_trailers(&b, 1);
+  assert_int_equal(only_event(session, &b).type, TTH_EVENT_NONE); /* nobody is told */
+  assert_string_equal(filled(session, 0, 65536), "2:2 3:2 ");
+  drop(session);
+}
+
+static void a_cancel_carries_cause_origin_and_text(void **state) {
+  (void)state;
+  tth_session *session = greeted(TTH_CLIENT, 1);
+  tth_stream *stream = tth_session_open(session, &user_a, request(TETHER_FOREVER, 1));
+  (void)filled(session, 0, 65536);
+  tether_cause *cause = tether_cause_new(TETHER_CAUSE_SIBLING, "node-7", "task #2 failed");
+  tth_session_cancel(session, stream, cause);
+  tether_cause_unref(cause);
+  static uint8_t out[8192];
+  tth_frame frame;
+  assert_true(tth_frame_get(out, tth_session_fill(session, 0, out, sizeof out), &frame));
+  Tether__V1__Cancel *cancel = tether__v1__cancel__unpack(NULL, frame.length, frame.payload);
+  assert_non_null(cancel);
+  assert_int_equal(cancel->cause->code, TETHER_CAUSE_SIBLING);
+  assert_string_equal(cancel->cause->origin, "node-7");
+  assert_string_equal(cancel->cause->text, "task #2 failed");
+  tether__v1__cancel__free_unpacked(cancel, NULL);
+  drop(session);
+}
+
+static void a_cancel_that_comes_before_its_headers_leaves_a_tombstone(void **state) {
+  (void)state;
+  tth_session *session = greeted(TTH_SERVER, 0);
+  static struct bytes b;
+  b.len = 0;
+  add_frame(&b, TTH_CANCEL, 0, 3, "\x0a\x02\x08\x01", 4);
+  add_frame(&b, TTH_HEADERS, 0, 2, NULL, 0);
+  add_frame(&b, TTH_HEADERS, 0, 3, NULL, 0);
+  add_frame(&b, TTH_MESSAGE, TTH_FLAG_END, 3, NULL, 0);
+  add_frame(&b, TTH_HEADERS, 0, 4, NULL, 0);
+  tth_event event = only_event(session, &b);
+  assert_int_equal(event.stream->id, 2);
+  event.stream->user = &user_a;
+  event = next(session);
+  assert_int_equal(event.type, TTH_EVENT_HEADERS);
+  assert_int_equal(event.stream->id, 4); /* 3 never becomes a call */
+  event.stream->user = &user_b;
+  assert_string_equal(filled(session, 0, 65536), "4:3 "); /* but it is answered */
+  drop(session);
+}
+
+static void tombstones_are_bounded(void **state) {
+  (void)state;
+  tth_session *session = greeted(TTH_SERVER, 0);
+  static struct bytes b;
+  for (int round = 0; round < 100; round++) {
+    b.len = 0;
+    for (uint32_t i = 0; i < 1000; i++) add_frame(&b, TTH_CANCEL, 0, 10 + (uint32_t)round * 1000 + i, NULL, 0);
+    assert_int_equal(only_event(session, &b).type, TTH_EVENT_NONE);
+  }
+  assert_int_equal(tth_session_pending(session), 0);
+  assert_int_equal(tth_session_stream_count(session), 0);
+  drop(session);
+}
+
+static void a_cancel_that_crosses_the_reply_drops_what_has_not_left_of_it(void **state) {
+  (void)state;
+  tth_session *session = greeted(TTH_SERVER, 0);
+  static struct bytes b;
+  b.len = 0;
+  add_frame(&b, TTH_HEADERS, TTH_FLAG_END, 1, NULL, 0);
+  tth_event event = only_event(session, &b);
+  event.stream->user = &user_a;
+  tth_out *reply = tth_out_new(90000, true);
+  reply->next = plain_trailers();
+  tth_session_finish(session, event.stream, reply);
+  assert_string_equal(filled(session, 0, 20000), "3:1 ");
+  b.len = 0;
+  add_frame(&b, TTH_CANCEL, 0, 1, "\x0a\x02\x08\x01", 4);
+  assert_int_equal(only_event(session, &b).type, TTH_EVENT_NONE);
+  assert_string_equal(filled(session, 0, 400000), "4:1 ");
+  assert_int_equal(tth_session_stream_count(session), 0);
+  assert_int_equal(tth_session_pending(session), 0);
+  drop(session);
+}
+
+/* ---- Messages ------------------------------------------------------------------------------ */
+
+static void long_messages_of_several_streams_leave_in_turn(void **state) {
+  (void)state;
+  tth_session *session = greeted(TTH_CLIENT, 4);
+  assert_non_null(tth_session_open(session, &user_a, request(TETHER_FOREVER, 40000)));
+  assert_non_null(tth_session_open(session, &user_b, request(TETHER_FOREVER, 40000)));
+  assert_string_equal(filled(session, 0, 400000), "2:1 2:2 3:1 3:2 3:1 3:2 3:1 3:2 ");
+  assert_int_equal(tth_session_pending(session), 0);
+  drop(session);
+}
+
+static void slices_are_put_together_and_an_oversize_message_is_refused_by_its_announced_length(void **state) {
+  (void)state;
+  tth_session *session = greeted(TTH_SERVER, 0);
+  static struct bytes b;
+  b.len = 0;
+  add_frame(&b, TTH_HEADERS, 0, 1, NULL, 0);
+  add_frame(&b, TTH_HEADERS, 0, 2, NULL, 0);
+  add_frame(&b, TTH_MESSAGE, TTH_FLAG_FIRST | TTH_FLAG_MORE, 1, "\0\0\0\6abc", 7);
+  add_frame(&b, TTH_MESSAGE, TTH_FLAG_FIRST | TTH_FLAG_MORE, 2, "\0\1\x86\xa1", 4); /* 100001 */
+  add_frame(&b, TTH_MESSAGE, TTH_FLAG_MORE, 2, "zzzz", 4);
+  add_frame(&b, TTH_MESSAGE, TTH_FLAG_END, 1, "def", 3);
+  tth_event event = only_event(session, &b);
+  event.stream->user = &user_a;
+  event = next(session);
+  event.stream->user = &user_b;
+  event = next(session);
+  assert_int_equal(event.type, TTH_EVENT_OVERSIZE);
+  assert_ptr_equal(event.user, &user_b);
+  assert_int_equal(event.len, 100001);
+  event = next(session);
+  assert_int_equal(event.type, TTH_EVENT_MESSAGE);
+  assert_int_equal(event.len, 6);
+  assert_memory_equal(event.bytes, "abcdef", 6);
+  assert_true(event.end);
+  free(event.owned);
+  assert_int_equal(next(session).type, TTH_EVENT_NONE);
+  drop(session);
+}
+
+static void slices_that_contradict_themselves_break_the_session(void **state) {
+  (void)state;
+  static const struct {
+    struct {
+      uint8_t flags;
+      const char *bytes;
+      size_t len;
+    } slices[2];
+  } bad[] = {
+      {{{TTH_FLAG_MORE, "abc", 3}}},                                                  /* no first slice */
+      {{{TTH_FLAG_FIRST | TTH_FLAG_MORE, "\0\0\0\2abc", 7}}},                         /* longer than announced */
+      {{{TTH_FLAG_FIRST | TTH_FLAG_MORE, "\0\0\0\6abc", 7}, {TTH_FLAG_END, "d", 1}}}, /* shorter */
+      {{{TTH_FLAG_FIRST | TTH_FLAG_MORE, "\0\0\0\6abc", 7}, {TTH_FLAG_FIRST, "\0\0\0\1a", 5}}}, /* one inside another */
+      {{{TTH_FLAG_FIRST | TTH_FLAG_MORE, "\0\0", 2}}},                                          /* no length */
+  };
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    tth_session *session = greeted(TTH_SERVER, 0);
+    static struct bytes b;
+    b.len = 0;
+    add_frame(&b, TTH_HEADERS, 0, 1, NULL, 0);
+    for (int j = 0; j < 2 && bad[i].slices[j].bytes; j++)
+      add_frame(&b, TTH_MESSAGE, bad[i].slices[j].flags, 1, bad[i].slices[j].bytes, bad[i].slices[j].len);
+    tth_event event = only_event(session, &b);
+    event.stream->user = &user_a;
+    assert_int_equal(next(session).type, TTH_EVENT_BROKEN);
+    drop(session);
+  }
+}
+
+/* ---- The rest ------------------------------------------------------------------------------ */
+
+static void only_the_latest_ping_is_answered(void **state) {
+  (void)state;
+  tth_session *session = greeted(TTH_SERVER, 0);
+  static struct bytes b;
+  b.len = 0;
+  for (int i = 0; i < 10000; i++) add_frame(&b, TTH_PING, 0, 0, "stamp-1", 7);
+  add_frame(&b, TTH_PING, 0, 0, "stamp-2", 7);
+  assert_int_equal(only_event(session, &b).type, TTH_EVENT_NONE);
+  static uint8_t out[8192];
+  tth_frame frame;
+  size_t len = tth_session_fill(session, 0, out, sizeof out);
+  assert_true(tth_frame_get(out, len, &frame));
+  assert_int_equal(frame.type, TTH_PONG);
+  assert_memory_equal(frame.payload, "stamp-2", 7);
+  assert_int_equal(len, TTH_FRAME_HEADER + frame.length);
+  drop(session);
+}
+
+static void after_goaway_a_client_opens_nothing_and_gets_its_unsent_calls_back(void **state) {
+  (void)state;
+  tth_session *session = greeted(TTH_CLIENT, 1);
+  assert_non_null(tth_session_open(session, &user_a, request(TETHER_FOREVER, 1)));
+  assert_non_null(tth_session_open(session, &user_b, request(TETHER_FOREVER, 1)));
+  assert_string_equal(filled(session, 0, 65536), "2:1 3:1 ");
+  static struct bytes b;
+  b.len = 0;
+  add_frame(&b, TTH_GOAWAY, 0, 0, "\x08\x01", 2);
+  assert_int_equal(only_event(session, &b).type, TTH_EVENT_GOAWAY);
+  assert_ptr_equal(tth_session_pop_queued(session), &user_b);
+  assert_null(tth_session_pop_queued(session));
+  b.len = 0;
+  add_trailers(&b, 1);
+  assert_ptr_equal(only_event(session, &b).user, &user_a); /* accepted ones finish */
+  drop(session);
+}
+
+static void stream_ids_go_on_after_2_to_the_32(void **state) {
+  (void)state;
+  tth_session *session = greeted(TTH_SERVER, 0);
+  static const uint32_t ids[] = {0x40000000, 0x80000000, 0xc0000000, 0xffffffff, 1, 2};
+  for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+    static struct bytes b;
+    b.len = 0;
+    add_frame(&b, TTH_HEADERS, TTH_FLAG_END, ids[i], NULL, 0);
+    tth_event event = only_event(session, &b);
+    assert_int_equal(event.type, TTH_EVENT_HEADERS);
+    event.stream->user = &user_a;
+    tth_session_finish(session, event.stream, plain_trailers());
+    (void)filled(session, 0, 65536);
+  }
+  drop(session);
+}
+
+static void a_thousand_streams_in_any_order_are_found_again(void **state) {
+  (void)state;
+  static tether_limits wide;
+  wide = limits;
+  wide.max_streams = 1000;
+  tth_session *session = tth_session_new(TTH_SERVER, &wide);
+  static struct bytes b;
+  static int users[1001];
+  b.len = 0;
+  add_hello(&b, 0);
+  for (uint32_t id = 1; id <= 1000; id++) add_frame(&b, TTH_HEADERS, 0, id * 97, NULL, 0);
+  assert_int_equal(only_event(session, &b).type, TTH_EVENT_HELLO);
+  tth_stream *streams[1001];
+  for (uint32_t id = 1; id <= 1000; id++) {
+    tth_event event = next(session);
+    streams[id] = event.stream;
+    event.stream->user = &users[id];
+  }
+  for (uint32_t id = 1; id <= 1000; id += 2) tth_session_finish(session, streams[id], plain_trailers());
+  while (*filled(session, 0, 65536)) continue;
+  assert_int_equal(tth_session_stream_count(session), 500);
+  for (uint32_t id = 2; id <= 1000; id += 2) {
+    b.len = 0;
+    add_frame(&b, TTH_MESSAGE, TTH_FLAG_END, id * 97, "x", 1);
+    assert_ptr_equal(only_event(session, &b).user, &users[id]);
+  }
+  drop(session);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_first_frame_that_is_not_hello_breaks_the_session),
+      cmocka_unit_test(a_hello_that_does_not_parse_or_has_another_version_breaks_the_session),
+      cmocka_unit_test(a_batch_that_is_not_made_of_whole_frames_breaks_the_session),
+      cmocka_unit_test(headers_on_a_stream_id_that_is_not_new_break_the_session),
+      cmocka_unit_test(unknown_frame_types_and_frames_of_streams_that_are_gone_are_skipped),
+      cmocka_unit_test(a_client_stream_lives_from_headers_to_trailers),
+      cmocka_unit_test(the_timeout_is_written_as_the_bytes_leave_not_when_the_call_was_made),
+      cmocka_unit_test(a_call_whose_time_is_over_before_it_could_leave_is_not_sent),
+      cmocka_unit_test(streams_beyond_the_peers_limit_wait_for_a_slot),
+      cmocka_unit_test(a_server_refuses_streams_beyond_its_limit_and_serves_the_others),
+      cmocka_unit_test(a_call_cancelled_before_it_left_is_forgotten_and_nothing_is_sent),
+      cmocka_unit_test(a_cancel_overtakes_everything_queued_and_drops_the_rest_of_its_own_message),
+      cmocka_unit_test(a_cancelled_stream_keeps_its_slot_until_it_is_answered),
+      cmocka_unit_test(a_cancel_carries_cause_origin_and_text),
+      cmocka_unit_test(a_cancel_that_comes_before_its_headers_leaves_a_tombstone),
+      cmocka_unit_test(tombstones_are_bounded),
+      cmocka_unit_test(a_cancel_that_crosses_the_reply_drops_what_has_not_left_of_it),
+      cmocka_unit_test(long_messages_of_several_streams_leave_in_turn),
+      cmocka_unit_test(slices_are_put_together_and_an_oversize_message_is_refused_by_its_announced_length),
+      cmocka_unit_test(slices_that_contradict_themselves_break_the_session),
+      cmocka_unit_test(only_the_latest_ping_is_answered),
+      cmocka_unit_test(after_goaway_a_client_opens_nothing_and_gets_its_unsent_calls_back),
+      cmocka_unit_test(stream_ids_go_on_after_2_to_the_32),
+      cmocka_unit_test(a_thousand_streams_in_any_order_are_found_again),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
