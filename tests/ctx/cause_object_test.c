@@ -4,7 +4,7 @@
 #include "tests/support/ctx_child.h"
 #include "tests/support/ctx_thread.h"
 
-/* row 36: NULL is "none" to every reader */
+/* NULL is "none" to every reader */
 static void null_reads_as_none(void **state) {
   (void)state;
   assert_int_equal(tether_cause_get_code(NULL), TETHER_CAUSE_NONE);
@@ -14,7 +14,6 @@ static void null_reads_as_none(void **state) {
   tether_cause_unref(NULL);
 }
 
-/* row 38 */
 static void cause_keeps_copies_of_what_it_was_made_of(void **state) {
   char origin[] = "search/7", text[] = "index is gone";
   tether_cause *cause = tether_cause_new(TETHER_CAUSE_PEER_LOST, origin, text);
@@ -26,7 +25,6 @@ static void cause_keeps_copies_of_what_it_was_made_of(void **state) {
   tether_cause_unref(cause);
 }
 
-/* row 38 */
 static void missing_origin_is_this_process_and_missing_text_is_empty(void **state) {
   tether_cause *cause = tether_cause_new(TETHER_CAUSE_SHED, NULL, NULL);
   (void)state;
@@ -35,7 +33,6 @@ static void missing_origin_is_this_process_and_missing_text_is_empty(void **stat
   tether_cause_unref(cause);
 }
 
-/* row 38 */
 static void formatted_cause_has_its_text_and_this_process_as_origin(void **state) {
   tether_cause *cause = tether_cause_newf(TETHER_CAUSE_SIBLING, "task #%d failed: %s", 3, "ABORTED");
   (void)state;
@@ -50,7 +47,6 @@ static void fill(char *s, size_t length, char c) {
   s[length] = '\0';
 }
 
-/* row 38 */
 static void long_origins_and_texts_are_cut(void **state) {
   static char origin[300], text[2000];
   (void)state;
@@ -70,7 +66,7 @@ static void long_origins_and_texts_are_cut(void **state) {
   }
 }
 
-/* row 53: a reference taken on any thread keeps the cause */
+/* a reference taken on any thread keeps the cause */
 static void shared_cause_lives_until_the_last_unref(void **state) {
   tether_cause *cause = tether_cause_new(TETHER_CAUSE_OTHER, NULL, "shared");
   tether_cause *refs[100];
@@ -99,7 +95,6 @@ static void standard_causes_survive_any_unref(void **state) {
   assert_string_equal(tether_cause_text(tether_cause_deadline_exceeded()), "context deadline exceeded");
 }
 
-/* row 36 */
 static void every_cause_code_has_a_lower_case_name(void **state) {
   const char *const names[] = {"none",      "caller",   "deadline", "sibling", "hedge_lost",
                                "peer_lost", "shutdown", "shed",     "other"};
@@ -128,13 +123,12 @@ static void set_origin(void *unused) {
   tether_cause_unref(after);
 }
 
-/* row 38: in a child, for an origin cannot be unset */
+/* in a child, for an origin cannot be unset */
 static void origin_is_what_the_program_set_cut_at_63_bytes(void **state) {
   (void)state;
   ctx_child_succeeds(set_origin, NULL);
 }
 
-/* row 38 */
 static void origin_is_program_and_pid_until_set(void **state) {
   char expected[128];
   (void)state;
@@ -149,7 +143,7 @@ static void origin_in_child(void *unused) {
   child_expect(strcmp(tether_origin(), expected) == 0);
 }
 
-/* row 38: a child is another process, also when its parent had already asked */
+/* a child is another process, also when its parent had already asked */
 static void origin_of_a_forked_child_has_the_childs_pid(void **state) {
   (void)state;
   assert_non_null(tether_origin());
