@@ -1,0 +1,125 @@
+/* tether-cli: asks the search service from the command line.
+ *
+ *   tether-cli search --url ipc:///run/search/search.sock --timeout 200ms text editor
+ *
+ * Ctrl-C cancels the call: the signal handler may do that directly (tether_ctx_request_cancel), and the shards stop. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tether/trace.h>
+
+#include "common/log.h"
+#include "common/options.h"
+#include "search/v1/search.tether.h"
+
+enum { EXIT_FAILED = 1, EXIT_INTERRUPTED = 130, QUERY_SIZE = 512 };
+
+static const char *url;
+static int64_t timeout_ns = TETHER_SEC;
+static int limit = 20;
+
+static const svc_option options[] = {
+    {"url", "URL", "the search service; default $TETHER_SEARCH_URL", SVC_TEXT, &url},
+    {"timeout", "DURATION", "how long to wait at most; default 1s", SVC_DURATION, &timeout_ns},
+    {"limit", "N", "how many hits to show, at most 100; default 20", SVC_COUNT, &limit},
+    {NULL},
+};
+
+static tether_ctx *volatile interrupted_ctx;
+
+static void on_sigint(int number) {
+  (void)number;
+  tether_ctx_request_cancel(interrupted_ctx);
+}
+
+static void join_words(char query[QUERY_SIZE], int argc, char **argv, int from) {
+  size_t at = 0;
+  query[0] = '\0';
+  for (int i = from; i < argc; i++) {
+    int n = snprintf(query + at, QUERY_SIZE - at, "%s%s", at ? " " : "", argv[i]);
+    if ((size_t)n >= QUERY_SIZE - at) svc_usage_error(argv, "the query is longer than %d bytes", QUERY_SIZE - 1);
+    at += (size_t)n;
+  }
+}
+
+static void print_trace(const tether_ctx *ctx) {
+  tether_trace trace;
+  char text[TETHER_TRACEPARENT_SIZE];
+  if (!tether_trace_get(ctx, &trace)) return;
+  tether_trace_format(&trace, text);
+  printf("trace   %.32s\n", text + 3);
+}
+
+static void print_hits(const Search__V1__SearchReply *reply) {
+  if (reply->n_hits) printf("%6s  %-32s %-18s %-12s %s\n", "SCORE", "PACKAGE", "VERSION", "SECTION", "SUMMARY");
+  for (size_t i = 0; i < reply->n_hits; i++) {
+    const Search__V1__Hit *hit = reply->hits[i];
+    printf("%6.2f  %-32s %-18.18s %-12.12s %s\n", hit->score, hit->name, hit->version, hit->section, hit->summary);
+  }
+  printf("%zu of %llu matches shown\n", reply->n_hits, (unsigned long long)reply->matched);
+}
+
+static void print_shards(const Search__V1__SearchReply *reply) {
+  for (size_t i = 0; reply->partial && i < reply->n_shards; i++) {
+    const Search__V1__ShardStatus *shard = reply->shards[i];
+    if (*shard->cause) printf("missing %s: %s\n", shard->name, shard->cause);
+  }
+}
+
+static int print_result(const tether_call *call, const tether_ctx *ctx, int64_t took_ns) {
+  tether_code code = tether_call_code(call);
+  const tether_cause *cause = tether_call_cause(call);
+  const Search__V1__SearchReply *reply = search_v1_search_search_reply(call);
+  if (reply) print_hits(reply);
+  print_trace(ctx);
+  printf("status  %s%s, %.1f ms\n", tether_code_name(code), reply && reply->partial ? " (partial)" : "",
+         (double)took_ns / (double)TETHER_MS);
+  if (reply) print_shards(reply);
+  if (*tether_call_message(call)) printf("message %s\n", tether_call_message(call));
+  if (cause)
+    printf("cause   %s: %s (from %s)\n", tether_cause_code_name(tether_cause_get_code(cause)), tether_cause_text(cause),
+           tether_cause_origin(cause));
+  if (code == TETHER_OK) return 0;
+  return code == TETHER_CANCELLED ? EXIT_INTERRUPTED : EXIT_FAILED;
+}
+
+static int search(tether_client *client, const char *query) {
+  TETHER_SCOPED tether_ctx *trace_ctx = tether_trace_start(tether_ctx_background(), true, NULL);
+  TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(trace_ctx, timeout_ns);
+  if (tether_ctx_enable_request_cancel(ctx) == TETHER_OK) {
+    interrupted_ctx = ctx;
+    signal(SIGINT, on_sigint);
+  }
+  Search__V1__SearchRequest ask = SEARCH__V1__SEARCH_REQUEST__INIT;
+  ask.query = (char *)query;
+  ask.limit = (uint32_t)limit;
+  const tether_call_options call_options = {.timeout_ns = TETHER_FOREVER}; /* the context has the deadline */
+  int64_t started_ns = tether_now_ns();
+  TETHER_SCOPED_CALL tether_call *call = search_v1_search_client_search(client, ctx, &ask, &call_options);
+  signal(SIGINT, SIG_DFL); /* before the context goes */
+  return print_result(call, ctx, tether_now_ns() - started_ns);
+}
+
+int main(int argc, char **argv) {
+  url = getenv("TETHER_SEARCH_URL");
+  bool is_search = argc > 1 && strcmp(argv[1], "search") == 0;
+  int skip = is_search ? 1 : 0; /* the command stands before the options */
+  int rest = skip + svc_options_parse(options, "tether-cli search [options] WORD...", argc - skip, argv + skip);
+  if (!is_search) svc_usage_error(argv, "the command is missing: tether-cli search WORD...");
+  if (rest >= argc) svc_usage_error(argv, "what to search for is missing");
+  if (!url) svc_usage_error(argv, "--url URL is missing, and TETHER_SEARCH_URL is not set");
+  char query[QUERY_SIZE];
+  join_words(query, argc, argv, rest);
+
+  svc_log_open("cli");
+  tether_client *client;
+  tether_code code = tether_client_open(url, NULL, &client);
+  if (code != TETHER_OK) {
+    fprintf(stderr, "%s: cannot use %s: %s\n", argv[0], url, tether_code_name(code));
+    return EXIT_FAILED;
+  }
+  int status = search(client, query);
+  tether_client_close(client);
+  return status;
+}

@@ -1,0 +1,11 @@
+/* common/serve.h: the life of a tether server process: listen, announce, wait for SIGTERM, drain, end. */
+#ifndef SERVICES_COMMON_SERVE_H
+#define SERVICES_COMMON_SERVE_H
+
+#include <tether/rpc.h>
+
+/* Listens on `url`, logs event=ready, waits for SIGTERM or SIGINT on `signals` (svc_signals_open), then gives running
+ * calls `grace_ns` to finish and closes the server. Returns the process's exit code. */
+int svc_serve(tether_server *server, const char *url, int signals, int64_t grace_ns);
+
+#endif

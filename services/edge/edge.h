@@ -1,0 +1,34 @@
+/* edge/edge.h: the HTTP front. One thread runs the event loop and owns everything here. */
+#ifndef SERVICES_EDGE_EDGE_H
+#define SERVICES_EDGE_EDGE_H
+
+#include <event2/event.h>
+#include <event2/http.h>
+#include <tether/rpc.h>
+
+#include "edge/hangup.h"
+#include "edge/mailbox.h"
+
+typedef struct edge_request edge_request;
+
+typedef struct edge {
+  int64_t default_timeout_ns, max_timeout_ns, grace_ns;
+  tether_client *search;
+  struct event_base *base;
+  struct evhttp *http;
+  edge_mailbox mailbox;
+  edge_hangup hangup;
+  edge_request *requests; /* in progress */
+  bool draining;          /* the loop ends with the last request */
+} edge;
+
+/* Takes every HTTP request: evhttp's generic callback, with the edge as its data. */
+void edge_on_http(struct evhttp_request *http, void *data);
+
+/* The client of a request went away. */
+void edge_on_hangup(void *request);
+
+/* Ends every request in progress with cause SHUTDOWN. */
+void edge_cancel_all(edge *edge);
+
+#endif

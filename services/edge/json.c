@@ -1,0 +1,80 @@
+#include "edge/json.h"
+
+#include <stdio.h>
+#include <tether/trace.h>
+
+static const char *state_name(Search__V1__ShardStatus__State state) {
+  switch (state) {
+    case SEARCH__V1__SHARD_STATUS__STATE__STATE_OK:
+      return "ok";
+    case SEARCH__V1__SHARD_STATUS__STATE__STATE_LATE:
+      return "late";
+    case SEARCH__V1__SHARD_STATUS__STATE__STATE_DOWN:
+      return "down";
+    case SEARCH__V1__SHARD_STATUS__STATE__STATE_FAILED:
+      return "failed";
+    default:
+      return "unknown";
+  }
+}
+
+static json_t *hits(const Search__V1__SearchReply *reply) {
+  json_t *list = json_array();
+  for (size_t i = 0; i < reply->n_hits; i++) {
+    const Search__V1__Hit *hit = reply->hits[i];
+    json_array_append_new(list, json_pack("{ss ss ss ss sf}", "name", hit->name, "version", hit->version, "section",
+                                          hit->section, "summary", hit->summary, "score", hit->score));
+  }
+  return list;
+}
+
+static json_t *shards(const Search__V1__SearchReply *reply) {
+  json_t *list = json_array();
+  for (size_t i = 0; i < reply->n_shards; i++) {
+    const Search__V1__ShardStatus *shard = reply->shards[i];
+    json_t *entry = json_pack("{ss ss sI sf}", "name", shard->name, "status", state_name(shard->state), "matched",
+                              (json_int_t)shard->matched, "took_ms", (double)shard->took_us / 1000);
+    if (*shard->cause) json_object_set_new(entry, "cause", json_string(shard->cause));
+    json_array_append_new(list, entry);
+  }
+  return list;
+}
+
+json_t *edge_json_search(const Search__V1__SearchReply *reply) {
+  return json_pack("{so so sb sI}", "hits", hits(reply), "shards", shards(reply), "partial", reply->partial, "matched",
+                   (json_int_t)reply->matched);
+}
+
+json_t *edge_json_health(const Search__V1__HealthReply *reply) {
+  json_t *list = json_array();
+  size_t connected = 0;
+  for (size_t i = 0; i < reply->n_shards; i++) {
+    const Search__V1__ShardHealth *shard = reply->shards[i];
+    if (shard->connected) connected++;
+    json_array_append_new(list, json_pack("{ss sb}", "name", shard->name, "connected", shard->connected));
+  }
+  return json_pack("{ss so}", "status", connected == reply->n_shards ? "ok" : "degraded", "shards", list);
+}
+
+json_t *edge_json_error(tether_code code, const char *message, const tether_cause *cause) {
+  json_t *error = json_pack("{ss ss}", "code", tether_code_name(code), "message", message);
+  if (cause) {
+    json_object_set_new(error, "cause", json_string(tether_cause_code_name(tether_cause_get_code(cause))));
+    json_object_set_new(error, "why", json_string(tether_cause_text(cause)));
+    json_object_set_new(error, "origin", json_string(tether_cause_origin(cause)));
+  }
+  if (!cause && code == TETHER_DEADLINE_EXCEEDED) /* a hop below gave up in time; its message says which */
+    json_object_set_new(error, "cause", json_string("deadline"));
+  return json_pack("{so}", "error", error);
+}
+
+json_t *edge_json_finish(json_t *body, const tether_ctx *ctx, int64_t took_ns) {
+  tether_trace trace;
+  char text[TETHER_TRACEPARENT_SIZE];
+  if (ctx && tether_trace_get(ctx, &trace)) {
+    tether_trace_format(&trace, text); /* "00-<32 digits>-..." */
+    json_object_set_new(body, "trace_id", json_stringn(text + 3, 32));
+  }
+  json_object_set_new(body, "took_ms", json_real((double)(took_ns / 1000) / 1000));
+  return body;
+}

@@ -1,0 +1,19 @@
+/* edge/json.h: replies as JSON. Every function returns a new value, which takes over the one it gets; NULL, which all
+ * of them pass on, without memory. */
+#ifndef SERVICES_EDGE_JSON_H
+#define SERVICES_EDGE_JSON_H
+
+#include <jansson.h>
+
+#include "search/v1/search.tether.h"
+
+json_t *edge_json_search(const Search__V1__SearchReply *reply);
+json_t *edge_json_health(const Search__V1__HealthReply *reply);
+
+/* {"error": {"code", "message", "cause", "origin"}}; cause may be NULL. */
+json_t *edge_json_error(tether_code code, const char *message, const tether_cause *cause);
+
+/* Adds "took_ms" and, if the context has a trace, "trace_id". ctx may be NULL. */
+json_t *edge_json_finish(json_t *body, const tether_ctx *ctx, int64_t took_ns);
+
+#endif

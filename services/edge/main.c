@@ -1,0 +1,121 @@
+/* tether-edge: HTTP in front of the search service.
+ *
+ *   tether-edge --listen 127.0.0.1:8080 --search ipc:///run/search/search.sock */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "common/log.h"
+#include "common/options.h"
+#include "common/signals.h"
+#include "edge/edge.h"
+
+static const char *listen_at = "127.0.0.1:8080";
+static const char *search_url;
+static edge front = {.default_timeout_ns = TETHER_SEC, .max_timeout_ns = 30 * TETHER_SEC, .grace_ns = 2 * TETHER_SEC};
+
+static const svc_option options[] = {
+    {"listen", "HOST:PORT", "where to serve HTTP; default 127.0.0.1:8080; port 0 picks one", SVC_TEXT, &listen_at},
+    {"search", "URL", "the search service (required)", SVC_TEXT, &search_url},
+    {"timeout", "DURATION", "budget of a request that names none; default 1s", SVC_DURATION, &front.default_timeout_ns},
+    {"max-timeout", "DURATION", "largest budget a request may name; default 30s", SVC_DURATION, &front.max_timeout_ns},
+    {"grace", "DURATION", "how long requests may take at shutdown; default 2s", SVC_DURATION, &front.grace_ns},
+    {NULL},
+};
+
+enum { MAX_HEADER_BYTES = 16 * 1024, MAX_BODY_BYTES = 64 * 1024, IDLE_SECONDS = 60 };
+
+static struct evhttp_bound_socket *bound;
+
+static void on_grace_over(evutil_socket_t fd, short what, void *data) {
+  (void)fd, (void)what;
+  svc_log_note("shutdown", "cancelling the requests that are left");
+  edge_cancel_all(data);
+}
+
+/* Stops accepting; the loop ends when the last request is answered. */
+static void on_signal(evutil_socket_t fd, short what, void *data) {
+  edge *e = data;
+  (void)what;
+  svc_log_note("shutdown", "%s: running requests may finish", strsignal(svc_signals_wait(fd)));
+  if (e->draining) {
+    edge_cancel_all(e); /* the second signal: no more patience */
+    return;
+  }
+  e->draining = true;
+  evhttp_del_accept_socket(e->http, bound);
+  if (!e->requests) event_base_loopexit(e->base, NULL);
+  struct timeval grace = {.tv_sec = e->grace_ns / TETHER_SEC, .tv_usec = e->grace_ns % TETHER_SEC / TETHER_US};
+  event_base_once(e->base, -1, EV_TIMEOUT, on_grace_over, e, &grace);
+}
+
+static bool listen_http(edge *e) {
+  char host[256];
+  const char *colon = strrchr(listen_at, ':');
+  char *end = NULL;
+  unsigned long port = colon ? strtoul(colon + 1, &end, 10) : 0;
+  if (!colon || end == colon + 1 || *end || port > 65535) {
+    svc_log_note("error", "--listen %s: not of the form HOST:PORT", listen_at);
+    return false;
+  }
+  snprintf(host, sizeof host, "%.*s", (int)(colon - listen_at), listen_at);
+  bound = evhttp_bind_socket_with_handle(e->http, host, (unsigned short)port);
+  if (bound) return true;
+  svc_log_note("error", "cannot listen on %s: %s", listen_at, strerror(errno));
+  return false;
+}
+
+static void log_ready(void) {
+  struct sockaddr_in address = {0};
+  socklen_t len = sizeof address;
+  char url[128], host[INET_ADDRSTRLEN] = "?";
+  svc_log line;
+  getsockname(evhttp_bound_socket_get_fd(bound), (struct sockaddr *)&address, &len);
+  inet_ntop(AF_INET, &address.sin_addr, host, sizeof host);
+  snprintf(url, sizeof url, "http://%s:%u", host, ntohs(address.sin_port));
+  svc_log_begin(&line, "ready", NULL);
+  svc_log_text(&line, "url", url);
+  svc_log_end(&line);
+}
+
+static bool start(edge *e) {
+  tether_client_options client_options = {.backoff_initial_ns = 100 * TETHER_MS, .backoff_max_ns = 2 * TETHER_SEC};
+  if (tether_client_open(search_url, &client_options, &e->search) != TETHER_OK) return false;
+  e->base = event_base_new();
+  if (!e->base || !(e->http = evhttp_new(e->base))) return false;
+  evhttp_set_max_headers_size(e->http, MAX_HEADER_BYTES);
+  evhttp_set_max_body_size(e->http, MAX_BODY_BYTES);
+  evhttp_set_timeout(e->http, IDLE_SECONDS);
+  evhttp_set_gencb(e->http, edge_on_http, e);
+  return edge_mailbox_init(&e->mailbox, e->base) && edge_hangup_init(&e->hangup, e->base, edge_on_hangup) &&
+         listen_http(e);
+}
+
+static void stop(edge *e) {
+  tether_client_close(e->search); /* first: its callbacks use the mailbox */
+  if (e->http) evhttp_free(e->http);
+  edge_hangup_fini(&e->hangup);
+  edge_mailbox_fini(&e->mailbox);
+  event_base_free(e->base);
+}
+
+int main(int argc, char **argv) {
+  int rest = svc_options_parse(options, "tether-edge --search URL [options]", argc, argv);
+  if (rest < argc) svc_usage_error(argv, "unexpected argument '%s'", argv[rest]);
+  if (!search_url) svc_usage_error(argv, "--search URL is required");
+
+  int signals = svc_signals_open();
+  svc_log_open("edge");
+  if (!start(&front)) return 1;
+  struct event *on_term = event_new(front.base, signals, EV_READ | EV_PERSIST, on_signal, &front);
+  if (!on_term || event_add(on_term, NULL) != 0) return 1;
+  log_ready();
+  event_base_dispatch(front.base);
+  event_free(on_term);
+  stop(&front);
+  svc_log_note("stopped", "all requests are answered");
+  return 0;
+}

@@ -1,0 +1,69 @@
+#include "edge/params.h"
+
+#include <event2/http.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "common/duration.h"
+#include "common/slow.h"
+
+enum { DEFAULT_LIMIT = 20, MAX_LIMIT = 100 };
+
+#define FAIL(params, ...) (snprintf((params)->error, sizeof(params)->error, __VA_ARGS__), false)
+
+static bool is_utf8(const char *text) {
+  json_t *string = json_string(text); /* NULL unless UTF-8 */
+  json_decref(string);
+  return string != NULL;
+}
+
+static bool set_timeout(search_params *params, const char *value, int64_t max_ns) {
+  char max[SVC_DURATION_SIZE];
+  if (!svc_duration_parse(value, &params->timeout_ns) || params->timeout_ns == 0)
+    return FAIL(params, "timeout '%.40s' is not a duration such as 200ms or 1.5s", value);
+  if (params->timeout_ns > max_ns)
+    return FAIL(params, "timeout '%.40s' is above the maximum of %s", value, svc_duration_format(max_ns, max));
+  return true;
+}
+
+static bool set_limit(search_params *params, const char *value) {
+  char *end;
+  unsigned long n = strtoul(value, &end, 10);
+  if (value[0] < '0' || value[0] > '9' || *end || n < 1 || n > MAX_LIMIT)
+    return FAIL(params, "limit '%.40s' is not a number from 1 to %d", value, MAX_LIMIT);
+  params->limit = (uint32_t)n;
+  return true;
+}
+
+static bool set(search_params *params, const char *key, const char *value, int64_t max_timeout_ns) {
+  if (!is_utf8(key) || !is_utf8(value)) return FAIL(params, "a parameter is not UTF-8");
+  if (strcmp(key, "timeout") == 0) return set_timeout(params, value, max_timeout_ns);
+  if (strcmp(key, "limit") == 0) return set_limit(params, value);
+  if (strcmp(key, "q") == 0) {
+    params->query = value;
+    return true;
+  }
+  if (strcmp(key, "slow") == 0) {
+    params->slow = value;
+    const char *wrong = svc_slow_check(value);
+    return wrong ? FAIL(params, "slow '%.40s' is %s", value, wrong) : true;
+  }
+  return FAIL(params, "unknown parameter '%.40s'; there are q, timeout, limit and slow", key);
+}
+
+bool search_params_init(search_params *params, const char *raw, int64_t default_timeout_ns, int64_t max_timeout_ns) {
+  *params = (search_params){.timeout_ns = default_timeout_ns, .limit = DEFAULT_LIMIT};
+  TAILQ_INIT(&params->pairs);
+  if (!raw) raw = "";
+  if (strstr(raw, "%00")) return FAIL(params, "a parameter has a NUL byte");
+  if (evhttp_parse_query_str(raw, &params->pairs) != 0) return FAIL(params, "the query string cannot be parsed");
+  for (struct evkeyval *pair = params->pairs.tqh_first; pair; pair = pair->next.tqe_next)
+    if (!set(params, pair->key, pair->value, max_timeout_ns)) return false;
+  if (!params->query || !*params->query) return FAIL(params, "parameter q, the words to search for, is missing");
+  return true;
+}
+
+void search_params_fini(search_params *params) { evhttp_clear_headers(&params->pairs); }

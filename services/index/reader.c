@@ -1,0 +1,199 @@
+/* index/reader.c: one search.
+ *
+ *   context ends ----> on_end (any thread): sqlite3_interrupt ----> the running statement returns
+ *                                                                   SQLITE_INTERRUPT within microseconds
+ *
+ * sqlite3_interrupt does nothing when no statement runs at that instant, so an end that falls between two
+ * statements would be lost. The progress handler closes that gap: every few thousand steps of the running
+ * statement it asks the context itself. */
+#include "index/reader.h"
+
+#include <sqlite3.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/log.h"
+#include "index/rank.h"
+#include "index/schema.h"
+
+struct index_reader {
+  sqlite3 *db;
+  sqlite3_stmt *search;
+  sqlite3_stmt *slow;
+  index_rank rank;
+  int64_t documents;
+
+  /* Of the search that runs. */
+  const tether_ctx *ctx;
+  int64_t slow_until_ns;
+  atomic_int_least64_t ended_at_ns; /* set by on_end; 0: the context has not ended */
+};
+
+static const char search_sql[] =
+    "SELECT p.name, p.version, p.section, p.summary, best.score FROM"
+    " (SELECT rowid AS id, relevance(packages) AS score FROM packages WHERE packages MATCH ?1"
+    "  ORDER BY score DESC LIMIT ?2) AS best"
+    " JOIN packages AS p ON p.rowid = best.id ORDER BY best.score DESC, p.name";
+
+/* Each row costs a millisecond. */
+static const char slow_sql[] =
+    "WITH RECURSIVE work(more) AS (SELECT 1 UNION ALL SELECT slow_step() FROM work WHERE more)"
+    " SELECT count(*) FROM work";
+
+enum { PROGRESS_STEPS = 2000 };
+
+static void slow_step(sqlite3_context *result, int argc, sqlite3_value **argv) {
+  index_reader *reader = sqlite3_user_data(result);
+  (void)argc, (void)argv;
+  nanosleep(&(struct timespec){.tv_nsec = TETHER_MS}, NULL);
+  sqlite3_result_int(result, tether_now_ns() < reader->slow_until_ns);
+}
+
+static int on_progress(void *data) {
+  index_reader *reader = data;
+  return reader->ctx && tether_ctx_err(reader->ctx) != TETHER_OK;
+}
+
+static void on_end(void *data) {
+  index_reader *reader = data;
+  atomic_store(&reader->ended_at_ns, tether_now_ns());
+  sqlite3_interrupt(reader->db);
+}
+
+/* ---- Opening -------------------------------------------------------------------------------- */
+
+static int check_version(sqlite3 *db) {
+  sqlite3_stmt *statement;
+  int rc = sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &statement, NULL);
+  if (rc != SQLITE_OK) return rc;
+  rc = sqlite3_step(statement);
+  if (rc == SQLITE_ROW) rc = sqlite3_column_int(statement, 0) == INDEX_VERSION ? SQLITE_OK : SQLITE_MISMATCH;
+  sqlite3_finalize(statement);
+  return rc;
+}
+
+static int count_documents(index_reader *reader) {
+  sqlite3_stmt *statement;
+  int rc = sqlite3_prepare_v2(reader->db, "SELECT value FROM meta WHERE key = '" INDEX_META_DOCUMENTS "'", -1,
+                              &statement, NULL);
+  if (rc != SQLITE_OK) return rc;
+  rc = sqlite3_step(statement);
+  if (rc == SQLITE_ROW) reader->documents = sqlite3_column_int64(statement, 0);
+  sqlite3_finalize(statement);
+  return rc == SQLITE_ROW ? SQLITE_OK : SQLITE_CORRUPT;
+}
+
+static int prepare(index_reader *reader) {
+  int rc = check_version(reader->db);
+  if (rc == SQLITE_OK) rc = count_documents(reader);
+  if (rc == SQLITE_OK) rc = index_rank_init(&reader->rank, reader->db);
+  if (rc == SQLITE_OK)
+    rc = sqlite3_create_function(reader->db, "slow_step", 0, SQLITE_UTF8, reader, slow_step, NULL, NULL);
+  if (rc == SQLITE_OK)
+    rc = sqlite3_prepare_v3(reader->db, search_sql, -1, SQLITE_PREPARE_PERSISTENT, &reader->search, NULL);
+  if (rc == SQLITE_OK)
+    rc = sqlite3_prepare_v3(reader->db, slow_sql, -1, SQLITE_PREPARE_PERSISTENT, &reader->slow, NULL);
+  sqlite3_progress_handler(reader->db, PROGRESS_STEPS, on_progress, reader);
+  return rc;
+}
+
+tether_code index_reader_open(const char *path, index_reader **out) {
+  index_reader *reader = calloc(1, sizeof *reader);
+  if (!reader) return TETHER_RESOURCE_EXHAUSTED;
+  int rc = sqlite3_open_v2(path, &reader->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
+  if (rc == SQLITE_OK) rc = prepare(reader);
+  if (rc == SQLITE_OK) {
+    *out = reader;
+    return TETHER_OK;
+  }
+  if (rc == SQLITE_MISMATCH)
+    svc_log_note("error", "%s: not a database of this version; run tether-load again", path);
+  else
+    svc_log_note("error", "%s: %s; was it written by tether-load?", path, sqlite3_errmsg(reader->db));
+  index_reader_close(reader);
+  return TETHER_NOT_FOUND;
+}
+
+void index_reader_close(index_reader *reader) {
+  if (!reader) return;
+  sqlite3_finalize(reader->search);
+  sqlite3_finalize(reader->slow);
+  index_rank_fini(&reader->rank);
+  sqlite3_close(reader->db);
+  free(reader);
+}
+
+int64_t index_reader_documents(const index_reader *reader) { return reader->documents; }
+
+/* ---- Searching ------------------------------------------------------------------------------ */
+
+/* Both return SQLITE_DONE, or why they stopped. */
+
+static int run_slow(index_reader *reader, int64_t slow_ns) {
+  reader->slow_until_ns = tether_time_add(tether_now_ns(), slow_ns);
+  int rc = sqlite3_step(reader->slow);
+  sqlite3_reset(reader->slow);
+  return rc == SQLITE_ROW ? SQLITE_DONE : rc;
+}
+
+static const char *column_text(sqlite3_stmt *statement, int column) {
+  const unsigned char *text = sqlite3_column_text(statement, column);
+  return text ? (const char *)text : "";
+}
+
+static int run_search(index_reader *reader, const index_query *query, int limit, index_hit_fn fn, void *data) {
+  char match[INDEX_MATCH_SIZE];
+  sqlite3_stmt *s = reader->search;
+  index_query_match(query, match);
+  reader->rank.query = query;
+  sqlite3_bind_text(s, 1, match, -1, SQLITE_STATIC);
+  sqlite3_bind_int(s, 2, limit);
+  int rc;
+  while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+    index_hit hit = {.name = column_text(s, 0),
+                     .version = column_text(s, 1),
+                     .section = column_text(s, 2),
+                     .summary = column_text(s, 3),
+                     .score = sqlite3_column_double(s, 4)};
+    if (!fn(data, &hit)) {
+      rc = SQLITE_NOMEM;
+      break;
+    }
+  }
+  sqlite3_reset(s);
+  sqlite3_clear_bindings(s);
+  return rc;
+}
+
+static tether_code outcome(const index_reader *reader, const tether_ctx *ctx, int rc) {
+  if (rc == SQLITE_DONE) return TETHER_OK;
+  if (rc == SQLITE_NOMEM) return TETHER_RESOURCE_EXHAUSTED;
+  if (rc == SQLITE_INTERRUPT && tether_ctx_err(ctx) != TETHER_OK) return tether_ctx_err(ctx);
+  svc_log_note("error", "SQLite: %s", sqlite3_errmsg(reader->db));
+  return TETHER_INTERNAL;
+}
+
+tether_code index_reader_search(index_reader *reader, const tether_ctx *ctx, const index_query *query, int limit,
+                                int64_t slow_ns, index_hit_fn fn, void *data, index_result *result) {
+  int64_t started_ns = tether_now_ns();
+  tether_after after;
+  reader->ctx = ctx;
+  reader->rank.matched = 0;
+  atomic_store(&reader->ended_at_ns, 0);
+  tether_ctx_after_func(ctx, &after, NULL, on_end, reader);
+
+  int rc = tether_ctx_err(ctx) == TETHER_OK ? SQLITE_DONE : SQLITE_INTERRUPT;
+  if (rc == SQLITE_DONE && slow_ns > 0) rc = run_slow(reader, slow_ns);
+  if (rc == SQLITE_DONE) rc = run_search(reader, query, limit, fn, data);
+  int64_t ended_ns = tether_now_ns();
+  tether_code code = outcome(reader, ctx, rc);
+
+  tether_after_stop_wait(&after);
+  reader->ctx = NULL;
+  int64_t cut_ns = atomic_load(&reader->ended_at_ns);
+  *result = (index_result){.matched = reader->rank.matched, .took_ns = ended_ns - started_ns};
+  if (rc == SQLITE_INTERRUPT && cut_ns) result->stop_delay_ns = ended_ns - cut_ns;
+  return code;
+}

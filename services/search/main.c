@@ -1,0 +1,65 @@
+/* tether-search: asks all shards and merges their answers.
+ *
+ *   tether-search --listen ipc:///run/search/search.sock \
+ *       --shard ipc:///run/search/shard-0.sock --shard ipc:///run/search/shard-1.sock */
+#include <stdio.h>
+
+#include "common/log.h"
+#include "common/options.h"
+#include "common/serve.h"
+#include "common/signals.h"
+#include "search/service.h"
+
+static const char *url;
+static svc_list shard_urls;
+static int64_t grace_ns = 2 * TETHER_SEC;
+static search_service service = {.reserve_ns = 10 * TETHER_MS};
+
+static const svc_option options[] = {
+    {"listen", "URL", "where to serve: ipc:///path or tcp://host:port (required)", SVC_TEXT, &url},
+    {"shard", "URL", "a shard to ask; give one for each (required)", SVC_LIST, &shard_urls},
+    {"reserve", "DURATION", "kept of each budget to deliver the answer; default 10ms", SVC_DURATION,
+     &service.reserve_ns},
+    {"grace", "DURATION", "how long running calls may take at shutdown; default 2s", SVC_DURATION, &grace_ns},
+    {NULL},
+};
+
+static tether_code open_shards(void) {
+  /* A shard that restarts should be found again soon: these are a few connections in one cluster. */
+  tether_client_options client_options = {.backoff_initial_ns = 100 * TETHER_MS, .backoff_max_ns = 2 * TETHER_SEC};
+  for (size_t i = 0; i < shard_urls.count; i++) {
+    search_shard *shard = &service.shards[i];
+    snprintf(shard->name, sizeof shard->name, "shard-%zu", i);
+    tether_code code = tether_client_open(shard_urls.items[i], &client_options, &shard->client);
+    if (code != TETHER_OK) {
+      svc_log_note("error", "cannot use --shard %s: %s", shard_urls.items[i], tether_code_name(code));
+      return code;
+    }
+    service.count++;
+  }
+  return TETHER_OK;
+}
+
+static void close_shards(void) {
+  for (size_t i = 0; i < service.count; i++) tether_client_close(service.shards[i].client);
+}
+
+int main(int argc, char **argv) {
+  int rest = svc_options_parse(options, "tether-search --listen URL --shard URL... [options]", argc, argv);
+  if (rest < argc) svc_usage_error(argv, "unexpected argument '%s'", argv[rest]);
+  if (!url || shard_urls.count == 0) svc_usage_error(argv, "--listen URL and at least one --shard URL are required");
+
+  int signals = svc_signals_open();
+  svc_log_open("search");
+  tether_server *server = NULL;
+  tether_code code = open_shards();
+  if (code == TETHER_OK) code = tether_server_open(NULL, &server);
+  if (code == TETHER_OK) code = search_v1_search_register(server, &search_service_table, &service);
+  int status = 1;
+  if (code == TETHER_OK)
+    status = svc_serve(server, url, signals, grace_ns);
+  else
+    tether_server_close(server);
+  close_shards();
+  return status;
+}
