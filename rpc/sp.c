@@ -27,8 +27,8 @@ const char *tth_sp_describe(const uint8_t *bytes, size_t len) {
   if (len >= 2 && bytes[0] == 0x15 && bytes[1] == 0x03) return "looks like a TLS alert";
   for (size_t i = 0; len >= 3 && i < sizeof methods / sizeof *methods; i++)
     if (starts(bytes, len, methods[i])) return "looks like HTTP";
-  if (len > 4 && memcmp(bytes, tth_sp_greeting, 4) == 0) return "speaks another SP protocol or version";
   if (len < TTH_SP_GREETING_LEN && tth_sp_greeting_fits(bytes, len)) return "incomplete greeting";
+  if (len > 4 && memcmp(bytes, tth_sp_greeting, 4) == 0) return "speaks another SP protocol or version";
   return "unknown protocol";
 }
 
