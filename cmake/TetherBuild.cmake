@@ -30,6 +30,12 @@ if(TETHER_SANITIZE)
   add_link_options(-fsanitize=${TETHER_SANITIZE})
 endif()
 
+# Before 1.0 a minor version may break what was linked with the one before it.
+set(TETHER_SOVERSION ${PROJECT_VERSION_MAJOR})
+if(PROJECT_VERSION_MAJOR EQUAL 0)
+  set(TETHER_SOVERSION 0.${PROJECT_VERSION_MINOR})
+endif()
+
 # tether_library(NAME SOURCES... ): a static library (for tests and in-tree programs, with private symbols
 # visible) and the shared one that is installed, from the same objects. Objects of another target, given as
 # $<TARGET_OBJECTS:...>, go into both.
@@ -38,10 +44,6 @@ function(tether_library name)
   set(objects ${ARGN})
   list(FILTER sources EXCLUDE REGEX "TARGET_OBJECTS")
   list(FILTER objects INCLUDE REGEX "TARGET_OBJECTS")
-  if(NOT sources)
-    set(sources ${CMAKE_CURRENT_BINARY_DIR}/empty.c) # nothing written yet
-    file(WRITE ${sources} "typedef int tth_empty;\n")
-  endif()
   add_library(${name}-objects OBJECT ${sources})
   target_include_directories(${name}-objects PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                                                     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
@@ -49,7 +51,10 @@ function(tether_library name)
   add_library(${name} STATIC $<TARGET_OBJECTS:${name}-objects> ${objects})
   add_library(${name}-shared SHARED $<TARGET_OBJECTS:${name}-objects> ${objects})
   set_target_properties(${name}-shared PROPERTIES OUTPUT_NAME ${name} VERSION ${PROJECT_VERSION}
-                                                  SOVERSION ${PROJECT_VERSION_MAJOR} EXPORT_NAME ${name})
+                                                  SOVERSION ${TETHER_SOVERSION} EXPORT_NAME ${name})
+  if(NOT TETHER_SANITIZE) # whose own symbols come with the executable
+    target_link_options(${name}-shared PRIVATE -Wl,-z,defs)
+  endif()
   foreach(target ${name} ${name}-shared)
     target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                                                 $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)

@@ -20,8 +20,7 @@ endif()
 
 install(EXPORT tether-targets NAMESPACE tether:: DESTINATION ${TETHER_CMAKE_DIR})
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/tether-config.cmake.in ${PROJECT_BINARY_DIR}/tether-config.cmake
-                              INSTALL_DESTINATION ${TETHER_CMAKE_DIR} PATH_VARS CMAKE_INSTALL_INCLUDEDIR)
-# Before 1.0 a minor version may break what was built against the one before it.
+                              INSTALL_DESTINATION ${TETHER_CMAKE_DIR})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/tether-config-version.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/tether-config.cmake ${PROJECT_BINARY_DIR}/tether-config-version.cmake
               ${CMAKE_CURRENT_LIST_DIR}/TetherGenerate.cmake
