@@ -56,7 +56,8 @@ typedef struct tth_dialer tth_dialer;
 typedef struct tth_listener tth_listener;
 
 typedef struct tth_transport {
-  /* Checks the URL and options and makes a dialer. TETHER_INVALID_ARGUMENT (reason on stderr), TETHER_RESOURCE_EXHAUSTED. */
+  /* Checks the URL and options and makes a dialer. TETHER_INVALID_ARGUMENT (reason on stderr),
+   * TETHER_RESOURCE_EXHAUSTED. */
   tether_code (*dialer_new)(const char *url, const tether_tls *tls, tth_dialer **dialer);
   /* Starts one attempt (one at a time per dialer), handshake included. Ends with exactly one call of `done`, never
    * from inside dial itself: link (owned by the callee) or NULL and why. */
@@ -68,8 +69,8 @@ typedef struct tth_transport {
 
   /* Binds and accepts from now on; `accepted` is called for each handshaken peer (link owned by the callee).
    * A peer whose handshake fails is closed with one log line; one that is silent is closed after 10 s. */
-  tether_code (*listen)(const char *url, const tether_tls *tls, void (*accepted)(void *owner, tth_link *link), void *owner,
-                        tth_listener **listener);
+  tether_code (*listen)(const char *url, const tether_tls *tls, void (*accepted)(void *owner, tth_link *link),
+                        void *owner, tth_listener **listener);
   /* The bound TCP port, 0 if not TCP. */
   uint16_t (*listener_port)(const tth_listener *listener);
   /* Stops accepting, waits for running callbacks, releases. Links already accepted live on. */
