@@ -138,6 +138,7 @@ bool tth_after_run_next(tth_scope *scope, tth_scope **ready) {
     tth_lock_release(&bucket->lock);
     tth_lock_release(&scope->lock);
     if (alive) {
+      (void)tth_pull(&merge->scope); /* an end of the first parent that is already there goes before */
       tth_end_tree(&merge->scope, atomic_load_explicit(&scope->state, memory_order_acquire), ready);
       tether_ctx_unref(&merge->scope.head);
     }

@@ -4,17 +4,20 @@
  * checks that it is live, links the child, arms its deadline and publishes ATTACHED. A parent that ends at
  * the same moment either sees the child on its list or is seen to have ended.
  *
- * With several unattached levels the chain is attached from the top down, one such chain at a time, so
- * that the way back down can be noted in the scopes themselves: no allocation, no recursion, no failure.
+ * With several unattached levels the line is attached from the top down, one line at a time in the whole
+ * process, so that the way back down can be noted in the scopes themselves: no allocation, no recursion,
+ * no failure.
  *
- * When an ancestor has ended meanwhile, everything below stays unattached and adopts that end. */
+ * When an ancestor has ended meanwhile, everything below stays unattached and adopts that end: top down as
+ * well. Were the lowest to adopt first, one in between could still be ended by another cause, and a child
+ * would tell another story than its parent. */
 #include <string.h>
 
 #include "ctx/node.h"
 
-static tth_lock attach_mutex;
+static tth_lock line_mutex;
 
-void tth_attach_after_fork(void) { atomic_store(&attach_mutex.word, 0); }
+void tth_attach_after_fork(void) { atomic_store(&line_mutex.word, 0); }
 
 void tth_child_link_locked(tth_scope *parent, tth_scope *child) {
   child->sibling_next = parent->children;
@@ -59,31 +62,50 @@ static bool attach_one(tth_scope *scope, tth_scope *parent) {
   return kick;
 }
 
-static bool is_attached(const tth_scope *scope) {
-  return atomic_load_explicit(&scope->state, memory_order_acquire) & TTH_ATTACHED;
-}
-
-static bool attach_chain(tth_scope *scope) {
-  bool kick = false;
-  tth_lock_acquire(&attach_mutex);
+/* The topmost live, unattached scope of those in an unbroken line up from `scope`; attach_next leads back
+ * down. */
+static tth_scope *line_above_locked(tth_scope *scope) {
   scope->attach_next = NULL;
   tth_scope *top = scope;
-  for (tth_scope *above = tth_scope_above(top); above != NULL && !is_attached(above); above = tth_scope_above(top)) {
+  for (tth_scope *above = tth_scope_above(top);
+       above != NULL && atomic_load_explicit(&above->state, memory_order_acquire) == 0; above = tth_scope_above(top)) {
     above->attach_next = top;
     top = above;
   }
-  for (tth_scope *next; top != NULL; top = next) {
-    next = top->attach_next;
-    if (attach_one(top, tth_scope_above(top))) kick = true;
-  }
-  tth_lock_release(&attach_mutex);
+  return top;
+}
+
+static bool attach_line(tth_scope *scope) {
+  bool kick = false;
+  tth_lock_acquire(&line_mutex);
+  for (tth_scope *at = line_above_locked(scope); at != NULL; at = at->attach_next)
+    if (attach_one(at, tth_scope_above(at))) kick = true;
+  tth_lock_release(&line_mutex);
   return kick;
+}
+
+void tth_adopt_down(tth_scope *scope) {
+  tth_scope *above = tth_scope_above(scope);
+  uintptr_t state = atomic_load_explicit(&above->state, memory_order_acquire);
+  if (tth_state_done(state)) {
+    (void)tth_adopt(scope, state);
+    return;
+  }
+  tth_lock_acquire(&line_mutex);
+  for (tth_scope *at = line_above_locked(scope); at != NULL; at = at->attach_next) {
+    above = tth_scope_above(at);
+    state = above == NULL ? 0 : atomic_load_explicit(&above->state, memory_order_acquire);
+    if (!tth_state_done(state)) break;
+    (void)tth_adopt(at, state);
+  }
+  tth_lock_release(&line_mutex);
 }
 
 void tth_attach(tth_scope *scope) {
   if (tth_pull(scope) != 0) return;
   tth_scope *parent = tth_scope_above(scope);
-  const bool kick = parent == NULL || is_attached(parent) ? attach_one(scope, parent) : attach_chain(scope);
+  const bool alone = parent == NULL || atomic_load_explicit(&parent->state, memory_order_acquire) & TTH_ATTACHED;
+  const bool kick = alone ? attach_one(scope, parent) : attach_line(scope);
   if (kick) tth_timer_kick();
   (void)tth_pull(scope); /* still unattached only if something above has ended */
 }

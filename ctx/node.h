@@ -107,7 +107,7 @@ typedef struct tth_scope {
   tth_lock lock;
   _Atomic int fd;                /* -1 until somebody asks; set under the lock */
   tether_cause *own_cause;       /* what its own deadline ends it with; NULL: the plain one */
-  struct tth_scope *attach_next; /* guarded by the attach mutex */
+  struct tth_scope *attach_next; /* guarded by the line mutex (attach.c) */
 
   /* Everything below is set up by attaching, and meaningless before. */
 
@@ -188,6 +188,10 @@ void tth_expire(tth_scope *scope, int64_t now_ns);
 
 /* On return the scope is attached or done. Never allocates, never fails. The caller holds no lock. */
 void tth_attach(tth_scope *scope);
+
+/* Something above a live, unattached scope has ended: it and all between adopt that, unless they end
+ * otherwise first. */
+void tth_adopt_down(tth_scope *scope);
 
 /* Takes a dying attached scope out of its parent's list, and waits for an end that walks through it. */
 void tth_detach(tth_scope *scope);

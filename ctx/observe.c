@@ -2,8 +2,8 @@
  *
  * An attached scope's own word is the truth. Any other asks upwards: the nearest ended ancestor decides;
  * else its effective deadline, if that belongs to one of the unattached scopes, may have passed unseen,
- * and whoever notices ends the owner. What is found is adopted into the asker's own word, so that the
- * answer never changes again. */
+ * and whoever notices ends the owner. What is found is adopted into the asker's own word and those in
+ * between, so that the answer never changes again. */
 #include <limits.h>
 
 #include "ctx/node.h"
@@ -31,7 +31,7 @@ uintptr_t tth_pull(tth_scope *scope) {
       if (owner == NULL && above->head.flags & TTH_OWN_DEADLINE) owner = above;
     }
     if (tth_state_done(state)) {
-      (void)tth_adopt(scope, state);
+      tth_adopt_down(scope);
     } else {
       if (owner == NULL || tether_now_ns() < owner->head.deadline_ns) return 0;
       (void)tth_adopt(owner, tth_state_expired(owner));

@@ -20,7 +20,9 @@ struct tether_pool {
   tth_cond work; /* a task was queued, or the pool closes */
   tth_cond idle; /* a thread ran out of work, or one is done being started */
   tether_task *first, **end;
-  int queued, idle_threads, starting;
+  int queued, idle_threads;
+  int starting; /* threads on their way that have not looked for a task yet: each will take one */
+  int creating; /* pthread_create calls under way */
   int thread_count;
   bool closing;
   pthread_t threads[];
@@ -29,6 +31,7 @@ struct tether_pool {
 static void *work(void *data) {
   tether_pool *pool = data;
   tth_lock_acquire(&pool->lock);
+  --pool->starting; /* here, not by the creator: from the first task on it is no help to the others */
   for (;;) {
     tether_task *task = pool->first;
     if (task == NULL) {
@@ -59,13 +62,16 @@ static bool start_thread(tether_pool *pool, pthread_t *thread) {
   return started;
 }
 
-/* Starts one more thread; the caller has counted it in `starting`. */
+/* Starts one more thread; the caller has counted it in `starting` and `creating`. */
 static void add_thread(tether_pool *pool) {
   pthread_t thread;
   const bool started = start_thread(pool, &thread);
   tth_lock_acquire(&pool->lock);
-  if (started) pool->threads[pool->thread_count++] = thread;
-  --pool->starting;
+  if (started)
+    pool->threads[pool->thread_count++] = thread;
+  else
+    --pool->starting;
+  --pool->creating;
   tth_cond_wake_all_locked(&pool->idle);
   tth_lock_release(&pool->lock);
 }
@@ -82,8 +88,11 @@ static void submit(tether_executor *executor, tether_task *task) {
   pool->end = &task->next;
   ++pool->queued;
   const bool grow =
-      pool->queued > pool->idle_threads + pool->starting && pool->thread_count + pool->starting < pool->max_threads;
-  if (grow) ++pool->starting;
+      pool->queued > pool->idle_threads + pool->starting && pool->thread_count + pool->creating < pool->max_threads;
+  if (grow) {
+    ++pool->starting;
+    ++pool->creating;
+  }
   tth_cond_wake_one_locked(&pool->work);
   tth_lock_release(&pool->lock);
   if (grow) add_thread(pool);
@@ -97,7 +106,7 @@ tether_code tether_pool_open(int max_threads, tether_pool **pool) {
   opened->generation = tth_generation;
   opened->max_threads = max_threads;
   opened->end = &opened->first;
-  opened->starting = 1;
+  opened->starting = opened->creating = 1;
   add_thread(opened);
   if (opened->thread_count == 0) {
     free(opened);
@@ -113,7 +122,7 @@ void tether_pool_close(tether_pool *pool) {
   if (pool == NULL) return;
   if (pool->generation == tth_generation) {
     tth_lock_acquire(&pool->lock);
-    while (pool->first != NULL || pool->starting > 0 || pool->idle_threads < pool->thread_count)
+    while (pool->first != NULL || pool->creating > 0 || pool->starting > 0 || pool->idle_threads < pool->thread_count)
       tth_cond_wait(&pool->idle, &pool->lock);
     pool->closing = true;
     tth_cond_wake_all_locked(&pool->work);

@@ -112,7 +112,7 @@ void tth_timer_kick(void) {
   tth_lock_acquire(&timers.lock);
   const int64_t wake_ns = timers.wake_ns;
   tth_lock_release(&timers.lock);
-  if (clock->wake_at != NULL && wake_ns != INT64_MIN) clock->wake_at(clock->data, wake_ns);
+  if (clock->wake_at != NULL && wake_ns != INT64_MIN && wake_ns != TETHER_FOREVER) clock->wake_at(clock->data, wake_ns);
 }
 
 /* ---- Firing ---------------------------------------------------------------------------------- */
@@ -132,29 +132,30 @@ static tth_scope *take_due_locked(tth_timer *timer) {
   return scope;
 }
 
+/* The clock may be replaced whenever nothing is armed, so also while the last one fires: whose business the
+ * wheel is must be asked each time the lock is taken, and the service thread never uses another's time. */
 int64_t tth_timer_run(bool exact) {
-  int64_t now_ns = tether_now_ns();
+  int64_t next_ns = TETHER_FOREVER;
+  int64_t now_ns = exact ? tether_now_ns() : monotonic_ns();
   tth_lock_acquire(&timers.lock);
-  timers.wake_ns = INT64_MIN;
-  if (tth_clock_is_virtual() != exact) { /* the other one's business */
-    tth_lock_release(&timers.lock);
-    return TETHER_FOREVER;
-  }
-  for (;;) {
+  while (tth_clock_is_virtual() == exact) {
+    timers.wake_ns = INT64_MIN;
     tth_wheel_advance(&timers.wheel, now_ns);
     tth_timer *timer = tth_wheel_due(&timers.wheel);
-    if (timer == NULL) break;
+    if (timer == NULL) {
+      next_ns = tth_wheel_next_ns(&timers.wheel);
+      if (!exact && next_ns != TETHER_FOREVER) next_ns = tth_tick_end_ns(next_ns);
+      timers.wake_ns = next_ns;
+      break;
+    }
     tth_scope *scope = take_due_locked(timer);
     if (scope == NULL) continue;
     tth_lock_release(&timers.lock);
     tth_end(scope, tth_state_expired(scope));
     tether_ctx_unref(&scope->head);
-    now_ns = tether_now_ns();
+    now_ns = exact ? tether_now_ns() : monotonic_ns();
     tth_lock_acquire(&timers.lock);
   }
-  int64_t next_ns = tth_wheel_next_ns(&timers.wheel);
-  if (!exact && next_ns != TETHER_FOREVER) next_ns = tth_tick_end_ns(next_ns);
-  timers.wake_ns = next_ns;
   tth_lock_release(&timers.lock);
   return next_ns;
 }
