@@ -1,15 +1,18 @@
 #include "rpc/utf8.h"
 
+#include <stdbool.h>
 #include <string.h>
 
-/* Eight bytes that are all in 1..127. */
-static int plain(const uint8_t *at) {
-  uint64_t word;
-  memcpy(&word, at, sizeof word);
-  const uint64_t high = UINT64_C(0x8080808080808080);
+enum { WORDS = 4, STRIDE = WORDS * sizeof(uint64_t) };
+
+/* Whether STRIDE bytes are all in 1..127. */
+static bool plain(const uint8_t *at) {
+  uint64_t words[WORDS], odd = 0;
+  memcpy(words, at, sizeof words);
   /* With no high bit anywhere, subtracting 1 from each byte borrows into a high bit exactly where a byte is 0, or
    * above one that is. */
-  return ((word | (word - UINT64_C(0x0101010101010101))) & high) == 0;
+  for (size_t i = 0; i < WORDS; i++) odd |= words[i] | (words[i] - UINT64_C(0x0101010101010101));
+  return (odd & UINT64_C(0x8080808080808080)) == 0;
 }
 
 /* The length of the well-formed sequence at the start of `at`, 0 if there is none. */
@@ -30,8 +33,8 @@ static size_t sequence(const uint8_t *at, size_t len) {
 size_t tth_utf8_prefix(const uint8_t *text, size_t len) {
   size_t at = 0;
   while (at < len) {
-    if (len - at >= 8 && plain(text + at)) {
-      at += 8;
+    if (len - at >= STRIDE && plain(text + at)) {
+      at += STRIDE;
       continue;
     }
     size_t used = sequence(text + at, len - at);

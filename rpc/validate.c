@@ -9,22 +9,12 @@
  *                    a message:  open it
  *                    else:       step over the value
  *
- * Along the way it adds up what protobuf_c_message_unpack (1.4.1) would allocate, in the same units as the arena. Per
- * message that is:
+ * Along the way it adds up what protobuf_c_message_unpack would allocate (rpc/unpack_size.h). The figure is an upper
+ * bound: nothing is forgiven for what is freed early, slabs excepted. Those are live only while their message is being
+ * unpacked, so what counts is the largest sum along one path of nesting (frame.scratch), known when a message ends.
  *
- *   sizeof_message; a bitmap of required fields if there are more than 128 fields
- *   an array per repeated field, made at its final size after a first scan that counts
- *   an array of unknown fields and a copy of each, length prefix included
- *   a copy of every string and bytes value, also of those that a later one replaces
- *   at a merge of two occurrences of a singular message, new arrays for what is repeated in both
- *   temporary slabs of scanned elements, 16 on the stack, then 32, 64, ... on the heap: all of them before the first
- *   inner message is looked at, and freed after the last. They are therefore counted apart: what is live at once
- *   is the sum along one path of nesting, and the largest such sum is what matters.
- *
- * Nothing is forgiven for pieces that are freed early, except slabs: the figure is an upper bound.
- *
- * Merging: an array may be copied once per merge, so the number of merges bounds the work and the memory. What one
- * merge copies is at most all arrays reached through singular messages of the one around it (frame.arrays).
+ * Merging may copy an array once per merge, so the number of merges bounds the work and the memory. What one merge
+ * copies is at most all arrays reached through singular messages of the one around it (frame.arrays).
  *
  * Failure: the first thing found ends the pass, with its place as a path of field names. */
 #include "rpc/validate.h"
@@ -34,7 +24,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "rpc/arena.h"
+#include "rpc/unpack_size.h"
 #include "rpc/utf8.h"
 
 enum {
@@ -46,23 +36,10 @@ enum {
   WIRE_32 = PROTOBUF_C_WIRE_TYPE_32BIT,
 };
 
-/* The sizes of protobuf-c's internals, which no header gives. */
 enum {
-  SLAB_FIRST = 16,      /* elements scanned without the heap */
-  BITMAP_FIRST = 16,    /* bytes of the bitmap of required fields without the heap */
-  SEEN_POOL = 8 * 1024, /* ours: bytes for one bit per field of every open message */
-  ROUNDING = 16 - 1,    /* what rounding to the arena's alignment may add to an array */
+  SEEN_POOL = 8 * 1024, /* bytes, for one bit per field of every open message */
   PATH_SHOWN = 8,       /* of a place in a deep message, its last so many fields are named */
 };
-
-struct scanned_member {
-  uint32_t tag;
-  uint8_t wire_type, length_prefix_len;
-  const void *field;
-  size_t len;
-  const uint8_t *data;
-};
-_Static_assert(sizeof(struct scanned_member) * 2 * SLAB_FIRST >= TTH_ARENA_BLOCK_MIN, "the arena gives slabs back");
 
 /* A message that is open. */
 typedef struct frame {
@@ -263,38 +240,7 @@ static unsigned wire_type(ProtobufCType type) {
   }
 }
 
-/* The size of one element of a repeated field's array. */
-static size_t element_size(ProtobufCType type) {
-  switch (type) {
-    case PROTOBUF_C_TYPE_INT64:
-    case PROTOBUF_C_TYPE_SINT64:
-    case PROTOBUF_C_TYPE_UINT64:
-    case PROTOBUF_C_TYPE_SFIXED64:
-    case PROTOBUF_C_TYPE_FIXED64:
-    case PROTOBUF_C_TYPE_DOUBLE:
-      return 8;
-    case PROTOBUF_C_TYPE_STRING:
-    case PROTOBUF_C_TYPE_MESSAGE:
-      return sizeof(void *);
-    case PROTOBUF_C_TYPE_BYTES:
-      return sizeof(ProtobufCBinaryData);
-    case PROTOBUF_C_TYPE_BOOL:
-      return sizeof(protobuf_c_boolean);
-    default:
-      return 4;
-  }
-}
-
 /* ---- Messages ----------------------------------------------------------------------------------- */
-
-static uint64_t slabs_bytes(size_t members) {
-  uint64_t bytes = 0;
-  for (size_t slab = SLAB_FIRST, room = SLAB_FIRST; room < members; room += slab) {
-    slab *= 2;
-    bytes += tth_arena_cost(slab * sizeof(struct scanned_member));
-  }
-  return bytes;
-}
 
 /* Opens a message that is the value of `e`, or the outermost one (e NULL). */
 static bool open_message(walk *w, const element *e, const ProtobufCMessageDescriptor *descriptor, const uint8_t *end,
@@ -307,8 +253,7 @@ static bool open_message(walk *w, const element *e, const ProtobufCMessageDescri
   top(w)->seen = memset(w->seen + w->seen_used, 0, seen_size);
   w->seen_used += seen_size;
   w->steps += seen_size;
-  uint64_t bitmap = seen_size > BITMAP_FIRST ? tth_arena_cost(seen_size) : 0;
-  return charge(w, NULL, tth_arena_cost(descriptor->sizeof_message) + bitmap);
+  return charge(w, NULL, tth_unpack_message_bytes(descriptor));
 }
 
 static bool seen(const frame *f, size_t index) { return f->seen[index / 8] >> (index % 8) & 1; }
@@ -330,8 +275,8 @@ static bool close_message(walk *w) {
   frame *f = top(w);
   w->element = w->at;
   if (!check_required(w)) return false;
-  if (f->unknown && !charge(w, NULL, tth_arena_cost(f->unknown * sizeof(ProtobufCMessageUnknownField)))) return false;
-  uint64_t scratch = f->scratch + slabs_bytes(f->members);
+  if (!charge(w, NULL, tth_unpack_unknown_bytes(f->unknown))) return false;
+  uint64_t scratch = f->scratch + tth_unpack_slabs_bytes(f->members);
   w->seen_used -= ((size_t)f->descriptor->n_fields + 7) / 8;
   if (w->depth == 0) return charge(w, NULL, scratch);
   frame *outer = f - 1;
@@ -365,7 +310,7 @@ static bool read_packed(walk *w, const element *e, size_t *count) {
 
 /* Counts `count` more elements in the array of a repeated field. */
 static bool grow_array(walk *w, const element *e, size_t count, bool first) {
-  uint64_t bytes = (uint64_t)count * element_size(e->field->type) + (first ? ROUNDING : 0);
+  uint64_t bytes = (uint64_t)count * tth_unpack_entry_bytes(e->field->type) + (first ? TTH_UNPACK_ROUNDING : 0);
   top(w)->arrays += bytes;
   return charge(w, e, bytes);
 }

@@ -8,10 +8,10 @@
 // clang-format on
 #include <string.h>
 
-/* malloc must be able to fail, also where AddressSanitizer would rather stop. */
-const char *__asan_default_options(void);
+/* malloc must be able to fail, also where a sanitizer would rather stop. */
+TETHER_API const char *__asan_default_options(void);
+TETHER_API const char *__tsan_default_options(void);
 const char *__asan_default_options(void) { return "allocator_may_return_null=1"; }
-const char *__tsan_default_options(void);
 const char *__tsan_default_options(void) { return "allocator_may_return_null=1"; }
 
 static bool zero(const char *at, size_t size) {

@@ -1,4 +1,4 @@
-#include "rpc/random_message.h"
+#include "tests/rpc/random_message.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -14,7 +14,10 @@ uint64_t random_next(random_message *r) {
 static unsigned below(random_message *r, unsigned n) { return (unsigned)(random_next(r) % n); }
 
 /* Small numbers as often as large ones. */
-static uint64_t number(random_message *r) { return random_next(r) >> below(r, 64); }
+static uint64_t number(random_message *r) {
+  unsigned shift = below(r, 64);
+  return random_next(r) >> shift;
+}
 
 static void text(random_message *r, wire *w) {
   unsigned n = below(r, 4) == 0 ? below(r, 900) : below(r, 20);
@@ -155,7 +158,7 @@ static void repeated(random_message *r, const ProtobufCFieldDescriptor *field, w
 
 void random_message_write(random_message *r, const ProtobufCMessageDescriptor *descriptor, wire *w) {
   unsigned n = descriptor->n_fields;
-  unsigned start = n > 0 ? below(r, 2) * below(r, n) : 0;
+  unsigned start = n > 0 && below(r, 2) ? below(r, n) : 0;
   unsigned sparse = 1 + below(r, 6);
   for (unsigned i = 0; i < n; i++) {
     const ProtobufCFieldDescriptor *field = &descriptor->fields[(start + i) % n];

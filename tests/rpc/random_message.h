@@ -4,7 +4,7 @@
 
 #include <protobuf-c/protobuf-c.h>
 
-#include "rpc/wire.h"
+#include "tests/rpc/wire.h"
 
 typedef struct random_message {
   uint64_t state;  /* of the generator; the seed at first */

@@ -1,4 +1,4 @@
-#include "rpc/unpack_check.h"
+#include "tests/rpc/unpack_check.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "rpc/wire.h"
+#include "tests/rpc/wire.h"
 
 #include <stdio.h>
 #include <stdlib.h>
