@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "rpc/trace.h"
 
@@ -295,7 +296,11 @@ tether_code tth_client_open_on(const tth_transport *transport, const char *url, 
   client->backoff_max_ns = options->backoff_max_ns ? options->backoff_max_ns : BACKOFF_MAX;
   client->connect_timeout_ns = options->connect_timeout_ns ? options->connect_timeout_ns : CONNECT_TIMEOUT;
   pthread_mutex_init(&client->mu, NULL);
-  pthread_cond_init(&client->changed, NULL);
+  pthread_condattr_t monotonic;
+  pthread_condattr_init(&monotonic);
+  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+  pthread_cond_init(&client->changed, &monotonic);
+  pthread_condattr_destroy(&monotonic);
   tether_code code =
       client->url ? transport->dialer_new(url, options->tls, &client->dialer) : TETHER_RESOURCE_EXHAUSTED;
   if (code != TETHER_OK) {
@@ -312,6 +317,48 @@ tether_code tether_client_open(const char *url, const tether_client_options *opt
   return tth_client_open_on(&tth_transport_nng, url, options, client);
 }
 
+static void each_conn(tether_client *client, void (*fn)(tth_conn *conn)) {
+  pthread_mutex_lock(&client->mu);
+  for (tth_conn *conn = client->conns; conn; conn = tth_conn_node_of(conn)->next) fn(conn);
+  pthread_mutex_unlock(&client->mu);
+}
+
+/* A call that is on some connection, referenced; NULL if there is none. */
+static tether_call *any_call(tether_client *client) {
+  tether_call *call = NULL;
+  pthread_mutex_lock(&client->mu);
+  for (tth_conn *conn = client->conns; conn && !call; conn = tth_conn_node_of(conn)->next) {
+    tth_session *session = tth_conn_lock(conn);
+    call = session ? tth_session_any_user(session) : NULL;
+    if (call) tether_call_ref(call);
+    tth_conn_unlock(conn);
+  }
+  pthread_mutex_unlock(&client->mu);
+  return call;
+}
+
+/* Ends the calls in flight, and tells their servers. One that somebody else is ending is gone from its connection as
+ * soon as that has come to it. */
+static void end_calls(tether_client *client) {
+  tether_cause *cause = tether_cause_new(TETHER_CAUSE_CALLER, NULL, "the client was closed");
+  for (tether_call *call; (call = any_call(client));) {
+    tth_client_call_end(call, TETHER_CANCELLED, tether_cause_text(cause), cause);
+    tether_call_unref(call);
+  }
+  tether_cause_unref(cause);
+}
+
+/* Waits until there are no connections and no calls; false if there still were at the deadline. */
+static bool wait_for_none(tether_client *client, int64_t deadline_ns) {
+  struct timespec at = {.tv_sec = (time_t)(deadline_ns / TETHER_SEC), .tv_nsec = (long)(deadline_ns % TETHER_SEC)};
+  bool in_time = true;
+  pthread_mutex_lock(&client->mu);
+  while (in_time && (client->conn_count > 0 || client->calls > 0))
+    in_time = pthread_cond_timedwait(&client->changed, &client->mu, &at) == 0;
+  pthread_mutex_unlock(&client->mu);
+  return in_time;
+}
+
 void tether_client_close(tether_client *client) {
   if (!client) return;
   pthread_mutex_lock(&client->mu);
@@ -321,10 +368,10 @@ void tether_client_close(tether_client *client) {
   pthread_mutex_unlock(&client->mu);
   fail_waiting(client, true, TETHER_CANCELLED, "the client was closed");
   client->transport->dialer_free(client->dialer); /* no new connections from here on */
-  pthread_mutex_lock(&client->mu);
-  for (tth_conn *conn = client->conns; conn; conn = tth_conn_node_of(conn)->next) tth_conn_close(conn);
-  while (client->conn_count > 0 || client->calls > 0) pthread_cond_wait(&client->changed, &client->mu);
-  pthread_mutex_unlock(&client->mu);
+  end_calls(client);
+  each_conn(client, tth_conn_close_gently);
+  if (!wait_for_none(client, tether_time_add(tether_now_ns(), TTH_CLOSE_BOUND_NS))) each_conn(client, tth_conn_close);
+  (void)wait_for_none(client, TETHER_FOREVER);
   disarm(client);
   pthread_cond_destroy(&client->changed);
   pthread_mutex_destroy(&client->mu);

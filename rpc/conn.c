@@ -26,7 +26,7 @@ struct tth_conn {
   pthread_mutex_t mu;
   /* under mu */
   tth_session *session;
-  bool started, closed, sending, corked, close_when_flushed;
+  bool started, closed, sending, corked, close_on_pong;
   uint8_t *out; /* the batch on its way while `sending` */
   size_t out_capacity;
 };
@@ -99,7 +99,6 @@ void tth_conn_unlock(tth_conn *conn) {
       if (!close) len = tth_session_fill(conn->session, tether_now_ns(), conn->out, conn->out_capacity);
     }
     conn->sending = len > 0;
-    if (len == 0 && conn->close_when_flushed) close = true;
   }
   pthread_mutex_unlock(&conn->mu);
   if (len > 0) conn->link->ops->send(conn->link, conn->out, len);
@@ -134,6 +133,13 @@ static void deliver(tth_conn *conn, const tth_event *event) {
     fprintf(stderr, "tether: closing the connection to %s: %.*s\n", tth_conn_peer(conn), (int)event->len,
             (const char *)event->bytes);
     conn->link->ops->close(conn->link);
+    return;
+  }
+  if (event->type == TTH_EVENT_PONG) {
+    pthread_mutex_lock(&conn->mu);
+    bool close = conn->close_on_pong;
+    pthread_mutex_unlock(&conn->mu);
+    if (close) conn->link->ops->close(conn->link);
     return;
   }
   conn->ops->event(conn->owner, conn, event);
@@ -190,8 +196,9 @@ void tth_conn_start(tth_conn *conn) {
 
 void tth_conn_close(tth_conn *conn) { conn->link->ops->close(conn->link); }
 
-void tth_conn_close_when_flushed(tth_conn *conn) {
+void tth_conn_close_gently(tth_conn *conn) {
   pthread_mutex_lock(&conn->mu);
-  conn->close_when_flushed = true;
+  conn->close_on_pong = true;
+  tth_session_ping(conn->session);
   tth_conn_unlock(conn);
 }

@@ -12,6 +12,9 @@
 #include "rpc/link.h"
 #include "rpc/session.h"
 
+/* How long a close waits for peers that do not read. */
+#define TTH_CLOSE_BOUND_NS (1 * TETHER_SEC)
+
 typedef struct tth_conn tth_conn;
 
 /* What a client or server does for its connections. Called without locks, on I/O threads, never two at once for one
@@ -48,8 +51,9 @@ void tth_conn_unlock(tth_conn *conn);
 /* Begins closing; `closed` follows. Does not block. */
 void tth_conn_close(tth_conn *conn);
 
-/* Closes once there is nothing more to send. */
-void tth_conn_close_when_flushed(tth_conn *conn);
+/* Closes once the peer has read all that there was to send (it answers the PING behind it): a transport may drop what
+ * is unread when it learns of the close. A peer that does not answer is left to the caller's patience. */
+void tth_conn_close_gently(tth_conn *conn);
 
 const char *tth_conn_peer(const tth_conn *conn);
 

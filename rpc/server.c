@@ -12,8 +12,6 @@
 
 #include "rpc/client.h"
 
-#define FLUSH_BOUND (1 * TETHER_SEC)
-
 tether_code tth_server_open_on(const tth_transport *transport, const tether_server_options *options,
                                tether_server **result) {
   static const tether_server_options defaults;
@@ -266,8 +264,8 @@ void tether_server_shutdown(tether_server *server, int64_t grace_ns) {
     tether_cause_unref(cause);
     (void)wait_for_none(server, &server->calls, TETHER_FOREVER);
   }
-  each_conn(server, tth_conn_close_when_flushed);
-  if (!wait_for_none(server, &server->conn_count, tether_time_add(tether_now_ns(), FLUSH_BOUND)))
+  each_conn(server, tth_conn_close_gently);
+  if (!wait_for_none(server, &server->conn_count, tether_time_add(tether_now_ns(), TTH_CLOSE_BOUND_NS)))
     each_conn(server, tth_conn_close);
   (void)wait_for_none(server, &server->conn_count, TETHER_FOREVER);
 }

@@ -56,9 +56,11 @@ const char *tth_session_peer_origin(const tth_session *session) { return session
 bool tth_session_going_away(const tth_session *session) { return session->going_away; }
 size_t tth_session_stream_count(const tth_session *session) { return session->streams.count + session->queued_count; }
 
-void tth_session_each(tth_session *session, void (*fn)(void *data, void *user), void *data) {
+void *tth_session_any_user(const tth_session *session) {
+  if (session->queued.first) return session->queued.first->user;
   for (size_t i = 0; i < session->streams.capacity; i++)
-    if (session->streams.slots[i] && session->streams.slots[i]->user) fn(data, session->streams.slots[i]->user);
+    if (session->streams.slots[i] && session->streams.slots[i]->user) return session->streams.slots[i]->user;
+  return NULL;
 }
 
 void tth_session_input(tth_session *session, const uint8_t *batch, size_t len) {
@@ -280,6 +282,9 @@ static bool on_frame(tth_session *session, const tth_frame *frame, tth_event *ev
       return on_cancel(session, frame, event);
     case TTH_PING:
       return on_ping(session, frame);
+    case TTH_PONG:
+      *event = (tth_event){.type = TTH_EVENT_PONG};
+      return true;
     case TTH_GOAWAY:
       if (session->role == TTH_SERVER || session->going_away) return false;
       session->going_away = true;

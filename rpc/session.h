@@ -65,6 +65,7 @@ typedef enum tth_event_type {
   TTH_EVENT_TRAILERS, /* client: bytes: the payload; the stream is gone */
   TTH_EVENT_CANCEL,   /* server: bytes: the payload */
   TTH_EVENT_GOAWAY,   /* client: no new streams here */
+  TTH_EVENT_PONG,     /* the peer has read everything up to our PING */
   TTH_EVENT_BROKEN,   /* bytes: why, as text. Close the connection */
 } tth_event_type;
 
@@ -125,6 +126,9 @@ void tth_session_finish(tth_session *session, tth_stream *stream, tth_out *out);
 /* Server: announces that no stream after the ones seen is taken; later ones are answered UNAVAILABLE. */
 void tth_session_goaway(tth_session *session);
 
+/* Sends a PING once there is nothing else to send. */
+void tth_session_ping(tth_session *session);
+
 /* Writes as much as fits to buf and returns its length, 0 if there is nothing to send. `size` must be at least
  * tth_session_min_fill. */
 size_t tth_session_fill(tth_session *session, int64_t now_ns, uint8_t *buf, size_t size);
@@ -145,7 +149,7 @@ void *tth_session_pop_queued(tth_session *session);
 /* Streams that are not gone. */
 size_t tth_session_stream_count(const tth_session *session);
 
-/* Calls fn for every stream that has a user. */
-void tth_session_each(tth_session *session, void (*fn)(void *data, void *user), void *data);
+/* The user of any stream that has one; NULL if none has. */
+void *tth_session_any_user(const tth_session *session);
 
 #endif

@@ -33,7 +33,7 @@ struct tth_session {
 
   /* output */
   tth_out *control, **control_end; /* HELLO, GOAWAY, answers to refused streams */
-  bool pong_owed;
+  bool ping_owed, pong_owed;
   uint8_t pong[TTH_PING_SIZE]; /* only the latest PING is answered: memory stays bounded */
   tth_stream_list cancels;     /* CANCEL owed */
   tth_stream_list queued;      /* client: not opened yet */

@@ -150,9 +150,12 @@ void tth_session_goaway(tth_session *session) {
   (void)told;
 }
 
+void tth_session_ping(tth_session *session) { session->ping_owed = true; }
+
 size_t tth_session_pending(const tth_session *session) {
   size_t pending = session->pending;
   if (session->cancels.first) pending += CANCEL_MAX;
+  if (session->ping_owed) pending += TTH_FRAME_HEADER + TTH_PING_SIZE;
   if (session->pong_owed) pending += TTH_FRAME_HEADER + TTH_PING_SIZE;
   return pending;
 }
@@ -184,13 +187,17 @@ static void wrote(struct batch *batch, size_t len) {
   batch->room -= len;
 }
 
+/* PING and PONG: `owed` is cleared when it was written. */
+static void write_stamps(struct batch *batch, bool *owed, tth_frame_type type, const uint8_t *stamps) {
+  if (!*owed || batch->room < TTH_FRAME_HEADER + TTH_PING_SIZE) return;
+  tth_frame_put(batch->to, TTH_PING_SIZE, type, 0, 0);
+  memcpy(batch->to + TTH_FRAME_HEADER, stamps, TTH_PING_SIZE);
+  wrote(batch, TTH_FRAME_HEADER + TTH_PING_SIZE);
+  *owed = false;
+}
+
 static bool write_control(tth_session *session, struct batch *batch) {
-  if (session->pong_owed && batch->room >= TTH_FRAME_HEADER + TTH_PING_SIZE) {
-    tth_frame_put(batch->to, TTH_PING_SIZE, TTH_PONG, 0, 0);
-    memcpy(batch->to + TTH_FRAME_HEADER, session->pong, TTH_PING_SIZE);
-    wrote(batch, TTH_FRAME_HEADER + TTH_PING_SIZE);
-    session->pong_owed = false;
-  }
+  write_stamps(batch, &session->pong_owed, TTH_PONG, session->pong);
   for (tth_out *out; (out = session->control);) {
     if (out->len > batch->room) return false;
     memcpy(batch->to, out->data, out->len);
@@ -319,8 +326,8 @@ static bool write_ready(tth_session *session, int64_t now_ns, struct batch *batc
 size_t tth_session_fill(tth_session *session, int64_t now_ns, uint8_t *buf, size_t size) {
   struct batch batch = {.to = buf, .room = size};
   if (!session->broken && write_control(session, &batch) && write_cancels(session, &batch) &&
-      write_new_streams(session, now_ns, &batch))
-    (void)write_ready(session, now_ns, &batch);
+      write_new_streams(session, now_ns, &batch) && write_ready(session, now_ns, &batch))
+    write_stamps(&batch, &session->ping_owed, TTH_PING, (const uint8_t[TTH_PING_SIZE]){0});
   return size - batch.room;
 }
 

@@ -205,7 +205,6 @@ static void unknown_frame_types_and_frames_of_streams_that_are_gone_are_skipped(
     add_frame(&b, TTH_WINDOW, 0, 9, "xyz", 3);
     add_frame(&b, TTH_MESSAGE, 0, 9, "xyz", 3);
     add_trailers(&b, 9);
-    add_frame(&b, TTH_PONG, 0, 0, "xyz", 3);
     assert_int_equal(only_event(session, &b).type, TTH_EVENT_NONE);
     drop(session);
   }
@@ -500,6 +499,20 @@ static void only_the_latest_ping_is_answered(void **state) {
   drop(session);
 }
 
+static void a_ping_leaves_behind_everything_else_and_its_answer_is_an_event(void **state) {
+  (void)state;
+  tth_session *session = greeted(TTH_CLIENT, 4);
+  tth_session_ping(session);
+  assert_non_null(tth_session_open(session, &user_a, request(TETHER_FOREVER, 20000)));
+  assert_string_equal(filled(session, 0, 18000), "2:1 3:1 ");
+  assert_string_equal(filled(session, 0, 18000), "3:1 7:0 ");
+  static struct bytes b;
+  b.len = 0;
+  add_frame(&b, TTH_PONG, 0, 0, NULL, 0);
+  assert_int_equal(only_event(session, &b).type, TTH_EVENT_PONG);
+  drop(session);
+}
+
 static void after_goaway_a_client_opens_nothing_and_gets_its_unsent_calls_back(void **state) {
   (void)state;
   tth_session *session = greeted(TTH_CLIENT, 1);
@@ -587,6 +600,7 @@ int main(void) {
       cmocka_unit_test(slices_are_put_together_and_an_oversize_message_is_refused_by_its_announced_length),
       cmocka_unit_test(slices_that_contradict_themselves_break_the_session),
       cmocka_unit_test(only_the_latest_ping_is_answered),
+      cmocka_unit_test(a_ping_leaves_behind_everything_else_and_its_answer_is_an_event),
       cmocka_unit_test(after_goaway_a_client_opens_nothing_and_gets_its_unsent_calls_back),
       cmocka_unit_test(stream_ids_go_on_after_2_to_the_32),
       cmocka_unit_test(a_thousand_streams_in_any_order_are_found_again),

@@ -282,7 +282,7 @@ static void the_callback_form_calls_back_exactly_once_with_the_reply(void **stat
   tst_counter_fini(&callback.calls);
 }
 
-static void closing_the_client_ends_its_calls_cancelled(void **state) {
+static void closing_the_client_ends_its_calls_cancelled_and_tells_the_server(void **state) {
   struct rpc_fixture *f = *state;
   TETHER_SCOPED tether_ctx *ctx = bounded();
   Testing__V1__Request request = named("");
@@ -294,7 +294,7 @@ static void closing_the_client_ends_its_calls_cancelled(void **state) {
   rpc_assert_code(call, TETHER_CANCELLED);
   tether_call_unref(call);
   assert_true(rpc_wait_for(&f->stats.hanging, 0));
-  assert_int_equal(atomic_load(&f->stats.ended[TETHER_CAUSE_PEER_LOST]), 1);
+  assert_int_equal(atomic_load(&f->stats.ended[TETHER_CAUSE_CALLER]), 1);
 }
 
 struct many {
@@ -353,7 +353,7 @@ int main(void) {
       WITH(metadata_goes_out_and_comes_back_before_and_after_the_reply),
       WITH(a_handler_that_sets_more_metadata_than_the_client_takes_ends_resource_exhausted),
       WITH(the_callback_form_calls_back_exactly_once_with_the_reply),
-      WITH(closing_the_client_ends_its_calls_cancelled),
+      WITH(closing_the_client_ends_its_calls_cancelled_and_tells_the_server),
       WITH(many_threads_share_a_client_and_each_gets_its_own_reply),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

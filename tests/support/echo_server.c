@@ -45,6 +45,12 @@ static tether_code echo(const tether_ctx *ctx, tether_call *call, const Testing_
   return fill(ctx, call, request, reply);
 }
 
+/* Counts how a handler's context ended. */
+static void note_end(struct echo_stats *stats, const tether_ctx *ctx) {
+  atomic_store(&stats->last_end_ns, tether_now_ns());
+  atomic_fetch_add(&stats->ended[tether_cause_get_code(tether_ctx_cause(ctx))], 1);
+}
+
 static tether_code hang(const tether_ctx *ctx, tether_call *call, const Testing__V1__Request *request,
                         Testing__V1__Reply *reply, void *data) {
   struct echo_stats *stats = data;
@@ -54,8 +60,7 @@ static tether_code hang(const tether_ctx *ctx, tether_call *call, const Testing_
   atomic_fetch_add(&stats->started, 1);
   atomic_fetch_add(&stats->hanging, 1);
   tether_code code = tether_ctx_wait(ctx, TETHER_FOREVER);
-  atomic_store(&stats->last_end_ns, tether_now_ns());
-  atomic_fetch_add(&stats->ended[tether_cause_get_code(tether_ctx_cause(ctx))], 1);
+  note_end(stats, ctx);
   atomic_fetch_sub(&stats->hanging, 1);
   return code;
 }
@@ -123,6 +128,7 @@ static tether_code fan(const tether_ctx *ctx, tether_call *call, const Testing__
   tether_code code = TETHER_OK;
   for (size_t i = 0; i < request->n_targets && code == TETHER_OK; i++)
     code = fan_target(ctx, request->targets[i], request);
+  if (tether_ctx_err(ctx) != TETHER_OK) note_end(stats, ctx);
   return code == TETHER_OK ? fill(ctx, call, request, reply) : tether_call_fail(call, code, "a leaf failed");
 }
 

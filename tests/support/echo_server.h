@@ -11,8 +11,8 @@
 struct echo_stats {
   atomic_int started;          /* handlers entered */
   atomic_int hanging;          /* Hang handlers inside */
-  atomic_int ended[9];         /* Hang handlers that ended, by cause code */
-  _Atomic int64_t last_end_ns; /* when the last Hang handler saw its context end */
+  atomic_int ended[9];         /* Hang and Fan handlers whose context ended while they ran, by cause code */
+  _Atomic int64_t last_end_ns; /* when the last of them saw it */
 };
 
 /* Adds the service; `stats` must outlive the server. */

@@ -1,0 +1,34 @@
+/* A server process: tests-node URL FD. Serves Echo at URL until it is killed; its statistics, and the port it listens
+ * on, are in the memory behind FD (support/node.h), where the test sees them whatever becomes of this process. */
+#include "tests/support/node.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+int main(int argc, char **argv) {
+  if (argc != 3) return 2;
+  prctl(PR_SET_PDEATHSIG, SIGKILL); /* never outlive a test that crashed */
+  struct node_shared *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED, atoi(argv[2]), 0);
+  if (shared == MAP_FAILED) return 2;
+  close(atoi(argv[2]));
+  tether_origin_set(shared->name);
+  tether_server *server;
+  const tether_server_options options = {.max_workers = 256};
+  if (tether_server_open(&options, &server) != TETHER_OK || echo_server_add(server, &shared->stats) != TETHER_OK)
+    return 3;
+  if (tether_server_listen(server, argv[1]) != TETHER_OK) return 4;
+  atomic_store(&shared->port, tether_server_port(server));
+  atomic_store(&shared->ready, 1);
+  sigset_t terminate;
+  sigemptyset(&terminate);
+  sigaddset(&terminate, SIGTERM);
+  sigprocmask(SIG_BLOCK, &terminate, NULL);
+  int signal_number;
+  sigwait(&terminate, &signal_number);
+  tether_server_close(server);
+  return 0;
+}
