@@ -19,7 +19,8 @@ typedef struct edge {
   edge_mailbox mailbox;
   edge_hangup hangup;
   edge_request *requests; /* in progress */
-  bool draining;          /* the loop ends with the last request */
+  int replying;           /* replies not yet written out */
+  bool draining;          /* the loop ends with the last of both */
 } edge;
 
 /* Takes every HTTP request: evhttp's generic callback, with the edge as its data. */
@@ -27,6 +28,9 @@ void edge_on_http(struct evhttp_request *http, void *data);
 
 /* The client of a request went away. */
 void edge_on_hangup(void *request);
+
+/* Ends the loop if the edge is draining and has nothing left to do. */
+void edge_end_if_idle(edge *edge);
 
 /* Ends every request in progress with cause SHUTDOWN. */
 void edge_cancel_all(edge *edge);

@@ -26,7 +26,7 @@ static const svc_option options[] = {
     {NULL},
 };
 
-enum { MAX_HEADER_BYTES = 16 * 1024, MAX_BODY_BYTES = 64 * 1024, IDLE_SECONDS = 60 };
+enum { MAX_HEADER_BYTES = 16 * 1024, MAX_BODY_BYTES = 64 * 1024, IDLE_SECONDS = 60, LAST_SECONDS = 1 };
 
 static struct evhttp_bound_socket *bound;
 
@@ -34,6 +34,8 @@ static void on_grace_over(evutil_socket_t fd, short what, void *data) {
   (void)fd, (void)what;
   svc_log_note("shutdown", "cancelling the requests that are left");
   edge_cancel_all(data);
+  event_base_loopexit(((edge *)data)->base,
+                      &(struct timeval){.tv_sec = LAST_SECONDS}); /* for clients that do not read */
 }
 
 /* Stops accepting; the loop ends when the last request is answered. */
@@ -47,9 +49,9 @@ static void on_signal(evutil_socket_t fd, short what, void *data) {
   }
   e->draining = true;
   evhttp_del_accept_socket(e->http, bound);
-  if (!e->requests) event_base_loopexit(e->base, NULL);
   struct timeval grace = {.tv_sec = e->grace_ns / TETHER_SEC, .tv_usec = e->grace_ns % TETHER_SEC / TETHER_US};
   event_base_once(e->base, -1, EV_TIMEOUT, on_grace_over, e, &grace);
+  edge_end_if_idle(e);
 }
 
 static bool listen_http(edge *e) {

@@ -39,13 +39,26 @@ struct edge_request {
 
 /* ---- Replying ------------------------------------------------------------------------------- */
 
-static void send_json(struct evhttp_request *http, int status, json_t *body) {
+void edge_end_if_idle(edge *e) {
+  if (e->draining && !e->requests && e->replying <= 0) event_base_loopexit(e->base, NULL);
+}
+
+static void on_written(struct evhttp_request *http, void *data) {
+  edge *e = data;
+  (void)http;
+  e->replying--;
+  edge_end_if_idle(e);
+}
+
+static void send_json(edge *e, struct evhttp_request *http, int status, json_t *body) {
   struct evbuffer *out = evhttp_request_get_output_buffer(http);
   char *text = json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(9));
   json_decref(body);
   evhttp_add_header(evhttp_request_get_output_headers(http), "Content-Type", "application/json");
   evbuffer_add_printf(out, "%s\n", text ? text : "{\"error\":{\"code\":\"RESOURCE_EXHAUSTED\"}}");
   free(text);
+  e->replying++;
+  evhttp_request_set_on_complete_cb(http, on_written, e);
   evhttp_send_reply(http, status, NULL, NULL);
 }
 
@@ -62,10 +75,10 @@ static void log_request(struct evhttp_request *http, const tether_ctx *ctx, int 
 }
 
 /* For requests that never became a call. */
-static void refuse(struct evhttp_request *http, int status, tether_code code, const char *message) {
+static void refuse(edge *e, struct evhttp_request *http, int status, tether_code code, const char *message) {
   int64_t now_ns = tether_now_ns();
   log_request(http, NULL, status, code, NULL, now_ns);
-  send_json(http, status, edge_json_finish(edge_json_error(code, message, NULL), NULL, 0));
+  send_json(e, http, status, edge_json_finish(edge_json_error(code, message, NULL), NULL, 0));
 }
 
 /* After this the request has no HTTP side any more. */
@@ -74,7 +87,7 @@ static void answer(edge_request *r, int status, json_t *body) {
   struct bufferevent *bufev = evhttp_connection_get_bufferevent(evhttp_request_get_connection(http));
   r->http = NULL;
   edge_hangup_unwatch(&r->edge->hangup, bufferevent_getfd(bufev));
-  send_json(http, status, edge_json_finish(body, r->ctx, tether_now_ns() - r->started_ns));
+  send_json(r->edge, http, status, edge_json_finish(body, r->ctx, tether_now_ns() - r->started_ns));
 }
 
 static int http_status(tether_code code) {
@@ -108,7 +121,7 @@ static void release(edge_request *r) {
   tether_ctx_free(r->value_ctx);
   tether_ctx_free(r->trace_ctx);
   free(r);
-  if (e->draining && !e->requests) event_base_loopexit(e->base, NULL);
+  edge_end_if_idle(e);
 }
 
 static void on_mail(edge_mail *mail) {
@@ -159,7 +172,7 @@ static tether_ctx *start_trace(struct evhttp_request *http) {
 static edge_request *begin(edge *e, struct evhttp_request *http, int64_t timeout_ns, const char *slow) {
   edge_request *r = calloc(1, sizeof *r);
   if (!r) {
-    refuse(http, 503, TETHER_RESOURCE_EXHAUSTED, "out of memory");
+    refuse(e, http, 503, TETHER_RESOURCE_EXHAUSTED, "out of memory");
     return NULL;
   }
   r->mail.deliver = on_mail;
@@ -188,7 +201,7 @@ static json_t *render_health(const tether_call *call) { return edge_json_health(
 static void search(edge *e, struct evhttp_request *http, const char *raw) {
   search_params params;
   if (!search_params_init(&params, raw, e->default_timeout_ns, e->max_timeout_ns)) {
-    refuse(http, 400, TETHER_INVALID_ARGUMENT, params.error);
+    refuse(e, http, 400, TETHER_INVALID_ARGUMENT, params.error);
     search_params_fini(&params);
     return;
   }
@@ -211,9 +224,9 @@ static void health(edge *e, struct evhttp_request *http) {
   r->call = search_v1_search_client_health_start(e->search, r->ctx, &ask, &call_options, on_call_done, r);
 }
 
-static void refuse_method(struct evhttp_request *http) {
+static void refuse_method(edge *e, struct evhttp_request *http) {
   evhttp_add_header(evhttp_request_get_output_headers(http), "Allow", "GET");
-  refuse(http, 405, TETHER_UNIMPLEMENTED, "only GET is served");
+  refuse(e, http, 405, TETHER_UNIMPLEMENTED, "only GET is served");
 }
 
 void edge_on_http(struct evhttp_request *http, void *data) {
@@ -222,11 +235,11 @@ void edge_on_http(struct evhttp_request *http, void *data) {
   const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
   if (!path) path = "/";
   if (evhttp_request_get_command(http) != EVHTTP_REQ_GET)
-    refuse_method(http);
+    refuse_method(e, http);
   else if (strcmp(path, "/search") == 0)
     search(e, http, evhttp_uri_get_query(uri));
   else if (strcmp(path, "/healthz") == 0)
     health(e, http);
   else
-    refuse(http, 404, TETHER_NOT_FOUND, "there are /search?q=WORDS&timeout=200ms&limit=20 and /healthz");
+    refuse(e, http, 404, TETHER_NOT_FOUND, "there are /search?q=WORDS&timeout=200ms&limit=20 and /healthz");
 }

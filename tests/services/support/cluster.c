@@ -1,0 +1,116 @@
+#include "support/cluster.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "support/http.h"
+
+static void give_up(const cluster *c, const char *why) {
+  fprintf(stderr, "the cluster in %s did not start: %s\n", c->dir, why);
+  exit(1);
+}
+
+void make_dir(char dir[64]) {
+  snprintf(dir, 64, "/tmp/tether-test-XXXXXX");
+  if (mkdtemp(dir)) return;
+  perror("mkdtemp");
+  exit(1);
+}
+
+/* One level of directories below is all the tests make. */
+void remove_dir(const char *dir) {
+  char path[512];
+  DIR *d = opendir(dir);
+  for (struct dirent *e; d && (e = readdir(d));) {
+    if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
+    snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+    if (unlink(path) != 0) remove_dir(path);
+  }
+  if (d) closedir(d);
+  rmdir(dir);
+}
+
+void cluster_start_shard(cluster *c, int i) {
+  char db[128], url[128], name[16];
+  snprintf(db, sizeof db, "%s/db/shard-%d.db", c->dir, i);
+  snprintf(url, sizeof url, "ipc://%s/shard-%d.sock", c->dir, i);
+  snprintf(name, sizeof name, "shard-%d", i);
+  const char *const args[] = {"--db", db, "--listen", url, "--name", name, "--allow-slow", "--grace", "300ms", NULL};
+  process_start(&c->shards[i], c->dir, name, "tether-shard", args);
+}
+
+static void start_search(cluster *c) {
+  char url[128], shards[CLUSTER_SHARDS][128];
+  snprintf(url, sizeof url, "ipc://%s/search.sock", c->dir);
+  const char *args[3 + 2 * CLUSTER_SHARDS] = {"--listen", url};
+  for (int i = 0; i < CLUSTER_SHARDS; i++) {
+    snprintf(shards[i], sizeof shards[i], "ipc://%s/shard-%d.sock", c->dir, i);
+    args[2 + 2 * i] = "--shard";
+    args[3 + 2 * i] = shards[i];
+  }
+  process_start(&c->search, c->dir, "search", "tether-search", args);
+}
+
+static void start_edge(cluster *c) {
+  char url[128], value[256];
+  unsigned port = 0;
+  log_line line;
+  snprintf(url, sizeof url, "ipc://%s/search.sock", c->dir);
+  const char *const args[] = {"--listen", "127.0.0.1:0", "--search", url, NULL};
+  process_start(&c->edge, c->dir, "edge", "tether-edge", args);
+  if (!log_wait(&c->edge, "ready", NULL, NULL, &line)) give_up(c, "no edge");
+  if (sscanf(log_value(&line, "url", value), "http://127.0.0.1:%u", &port) != 1) give_up(c, "no port");
+  c->port = (uint16_t)port;
+}
+
+void cluster_start(cluster *c) {
+  char db[128];
+  process load;
+  memset(c, 0, sizeof *c);
+  make_dir(c->dir);
+  snprintf(db, sizeof db, "%s/db", c->dir);
+  const char *const args[] = {"--to", db, "--shards", "4", "--from", TESTS_SERVICES_SAMPLE, NULL};
+  if (process_run(&load, c->dir, "load", "tether-load", args) != 0) give_up(c, "the sample does not load");
+  for (int i = 0; i < CLUSTER_SHARDS; i++) cluster_start_shard(c, i);
+  start_search(c);
+  start_edge(c);
+  if (!cluster_wait_health(c, "\"status\":\"ok\"", true)) give_up(c, "the shards do not get connected");
+}
+
+void cluster_stop(cluster *c) {
+  process_kill(&c->edge);
+  process_kill(&c->search);
+  for (int i = 0; i < CLUSTER_SHARDS; i++) process_kill(&c->shards[i]);
+  remove_dir(c->dir);
+}
+
+bool cluster_wait_health(const cluster *c, const char *text, bool has) {
+  for (int waited = 0; waited < PATIENCE_MS; waited += 10) {
+    http_reply reply;
+    http_get(c->port, "/healthz", NULL, &reply);
+    bool found = strstr(reply.body, text) != NULL;
+    http_reply_fini(&reply);
+    if (found == has) return true;
+    nap_ms(10);
+  }
+  return false;
+}
+
+void traced_init(traced *t) {
+  unsigned char random[16];
+  if (getrandom(random, sizeof random, 0) != sizeof random) abort();
+  random[0] |= 1; /* all zero is no trace id */
+  for (int i = 0; i < 16; i++) snprintf(t->id + 2 * i, 3, "%02x", random[i]);
+  snprintf(t->header, sizeof t->header, "traceparent: 00-%s-00f067aa0ba902b7-01\r\n", t->id);
+}
+
+bool cluster_wait_shards(const cluster *c, const char *event, const char *trace, log_line lines[CLUSTER_SHARDS]) {
+  for (int i = 0; i < CLUSTER_SHARDS; i++)
+    if (!log_wait(&c->shards[i], event, trace, NULL, &lines[i])) return false;
+  return true;
+}

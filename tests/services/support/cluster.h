@@ -1,0 +1,41 @@
+/* support/cluster.h: the whole system as processes: edge, search and four shards over the sample catalogue. */
+#ifndef TESTS_SERVICES_CLUSTER_H
+#define TESTS_SERVICES_CLUSTER_H
+
+#include "support/process.h"
+
+enum { CLUSTER_SHARDS = 4 };
+
+typedef struct cluster {
+  char dir[64];
+  uint16_t port; /* of the edge */
+  process edge, search, shards[CLUSTER_SHARDS];
+} cluster;
+
+/* Starts everything and waits until every shard is connected; ends the test program if that fails. */
+void cluster_start(cluster *c);
+
+/* Kills what runs and removes the files. */
+void cluster_stop(cluster *c);
+
+/* Starts one shard (again). */
+void cluster_start_shard(cluster *c, int i);
+
+/* Waits until /healthz has (or has not) `text`; false after PATIENCE_MS. */
+bool cluster_wait_health(const cluster *c, const char *text, bool has);
+
+/* A random traceparent header line and its trace id, to find one request in the logs. */
+typedef struct traced {
+  char id[33];
+  char header[128];
+} traced;
+void traced_init(traced *t);
+
+/* Waits until each shard has logged `event` for the trace; false after PATIENCE_MS. */
+bool cluster_wait_shards(const cluster *c, const char *event, const char *trace, log_line lines[CLUSTER_SHARDS]);
+
+/* A fresh directory; removal with everything in it. */
+void make_dir(char dir[64]);
+void remove_dir(const char *dir);
+
+#endif
