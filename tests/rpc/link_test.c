@@ -1,5 +1,4 @@
 /* Links between ourselves and with plain nng pair sockets, over ipc and tcp. */
-#include <dirent.h>
 #include <nng/nng.h>
 #include <nng/protocol/pair0/pair.h>
 #include <signal.h>
@@ -231,6 +230,44 @@ static void a_link_may_be_closed_inside_received(void **state) {
   end_pair(&client, &server);
 }
 
+typedef struct sender {
+  tst_probe probe;
+  pthread_t thread;
+} sender;
+
+/* Sends small batches until the link has ended. */
+static void *send_until_closed(void *arg) {
+  tst_probe *probe = arg;
+  for (int64_t sent = 0; tst_counter_get(&probe->closed) == 0;) {
+    tst_probe_send(probe, 64);
+    sent++;
+    while (!tst_counter_wait(&probe->sent, sent, TETHER_MS) && tst_counter_get(&probe->closed) == 0) continue;
+  }
+  return NULL;
+}
+
+/* A close that meets operations just beginning on nng's threads must not lose the end of any of them. */
+static void closing_beside_traffic_ends_both_links(void **state) {
+  for (unsigned i = 0; i < 300; i++) {
+    sender client, server;
+    connect_pair(*state, i % 2 == 0, &client.probe, &server.probe);
+    pthread_create(&client.thread, NULL, send_until_closed, &client.probe);
+    pthread_create(&server.thread, NULL, send_until_closed, &server.probe);
+    bool flowing = tst_counter_wait(&server.probe.batches, 1 + i % 7, TST_BOUND_NS);
+    client.probe.link->ops->close(client.probe.link);
+    bool ended = tst_counter_wait(&client.probe.closed, 1, TST_BOUND_NS) &&
+                 tst_counter_wait(&server.probe.closed, 1, TST_BOUND_NS);
+    if (!ended) abort(); /* the threads use this frame */
+    pthread_join(client.thread, NULL);
+    pthread_join(server.thread, NULL);
+    assert_true(flowing);
+    assert_fine(&client.probe);
+    assert_fine(&server.probe);
+    tst_probe_fini(&client.probe);
+    tst_probe_fini(&server.probe);
+  }
+}
+
 /* A send that the peer never reads must not keep a link from closing. */
 static void a_link_can_be_closed_while_a_send_is_stuck(void **state) {
   fixture *f = *state;
@@ -377,6 +414,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test_setup_teardown(we_can_dial_a_pair_socket_over_tcp, setup, teardown),
       cmocka_unit_test_setup_teardown(a_link_may_be_freed_inside_closed, setup, teardown),
       cmocka_unit_test_setup_teardown(a_link_may_be_closed_inside_received, setup, teardown),
+      cmocka_unit_test_setup_teardown(closing_beside_traffic_ends_both_links, setup, teardown),
       cmocka_unit_test_setup_teardown(a_link_can_be_closed_while_a_send_is_stuck, setup, teardown),
       cmocka_unit_test_setup_teardown(closing_twice_or_before_start_ends_once, setup, teardown),
       cmocka_unit_test_setup_teardown(a_failed_send_does_not_lose_what_the_peer_said_last, setup, teardown),
