@@ -129,7 +129,7 @@ static tether_code parse(const char *text, bool dials, nng_url **url, tth_nng_ki
     why = "no port, or not a port";
   } else if (dials && (!*parsed->u_hostname || strcmp(parsed->u_hostname, "*") == 0)) {
     why = "no host to connect to";
-  } else if (dials && atoi(parsed->u_port) == 0) {
+  } else if (dials && strspn(parsed->u_port, "0") == strlen(parsed->u_port)) {
     why = "port 0 cannot be connected to";
   }
   if (why) {

@@ -316,7 +316,7 @@ static void a_seed_decides_the_order_and_repeats_it(void **state) {
   unsigned different = 0;
   (void)state;
   run_with_seed(0, plain);
-  for (uint8_t i = 0; i < LINKS * 2; i++) assert_int_equal(plain[i], i % LINKS);
+  for (int i = 0; i < LINKS * 2; i++) assert_int_equal(plain[i], i % LINKS);
   for (uint64_t seed = 1; seed <= 20; seed++) {
     run_with_seed(seed, first);
     run_with_seed(seed, again);

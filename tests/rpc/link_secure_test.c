@@ -39,7 +39,13 @@ static int run(const char *format, ...) {
   va_start(arguments, format);
   vsnprintf(command, sizeof command, format, arguments);
   va_end(arguments);
-  return system(command);
+  int status = 0;
+  pid_t child = fork();
+  if (child == 0) {
+    execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+    _exit(127);
+  }
+  return child > 0 && waitpid(child, &status, 0) == child ? status : -1;
 }
 
 static int make_ca(const char *name) {
@@ -312,7 +318,7 @@ static void killed(const char *scheme, const char *path) {
     _exit(127);
   }
   assert_true(read(out[0], port, sizeof port - 1) > 0);
-  snprintf(url, sizeof url, "%s://localhost:%d%s", scheme, atoi(port), path);
+  snprintf(url, sizeof url, "%s://localhost:%d%s", scheme, (int)strtol(port, NULL, 10), path);
   tether_tls tls = client_tls();
   tth_dialer *dialer;
   tst_probe probe;
