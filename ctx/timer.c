@@ -11,17 +11,12 @@
 
 #include <limits.h>
 #include <string.h>
-#include <time.h>
+#include <tether/clock.h>
 
 #include "ctx/node.h"
 #include "ctx/wheel.h"
-#include "tether/clock.h"
 
 _Atomic bool tth_timer_unserved;
-
-/* An installed clock; two, so that the one in use is never written to. */
-static tether_clock clocks[2];
-static tether_clock *_Atomic installed;
 
 static struct {
   _Alignas(64) tth_lock lock;
@@ -35,33 +30,14 @@ void tth_timer_after_fork(void) {
   atomic_store(&tth_timer_unserved, false);
 }
 
-/* ---- The clock ------------------------------------------------------------------------------- */
-
-static int64_t monotonic_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * TETHER_SEC + now.tv_nsec;
-}
-
-int64_t tether_now_ns(void) {
-  const tether_clock *clock = atomic_load_explicit(&installed, memory_order_acquire);
-  return TTH_LIKELY(clock == NULL) ? monotonic_ns() : clock->now_ns(clock->data);
-}
-
-bool tth_clock_is_virtual(void) { return atomic_load_explicit(&installed, memory_order_acquire) != NULL; }
-
+/* The clock is replaced with the timer lock held and nothing armed, else it would strand deadlines. */
 tether_code tether_clock_set(const tether_clock *clock) {
   tth_lock_acquire(&timers.lock);
   const bool armed = timers.wheel.count != 0;
   if (!armed) {
-    tether_clock *slot = NULL;
-    if (clock != NULL) {
-      slot = &clocks[atomic_load_explicit(&installed, memory_order_relaxed) == &clocks[0]];
-      *slot = *clock;
-    }
     timers.wheel.tick = 0;
     timers.wake_ns = TETHER_FOREVER;
-    atomic_store_explicit(&installed, slot, memory_order_release);
+    tth_clock_install(clock);
   }
   tth_lock_release(&timers.lock);
   return armed ? TETHER_FAILED_PRECONDITION : TETHER_OK;
@@ -75,7 +51,7 @@ bool tth_timer_arm(tth_timer *timer, int64_t deadline_ns) {
   const bool is_virtual = tth_clock_is_virtual();
   /* An empty wheel is brought up to date; an installed clock's time is not asked for under a lock. */
   int64_t now_ns = 0;
-  if (timers.wheel.count == 0) now_ns = is_virtual ? timers.wheel.tick << TTH_TICK_BITS : monotonic_ns();
+  if (timers.wheel.count == 0) now_ns = is_virtual ? timers.wheel.tick << TTH_TICK_BITS : tth_clock_monotonic_ns();
   tth_wheel_add(&timers.wheel, timer, now_ns);
   atomic_store_explicit(&timer->armed, true, memory_order_relaxed);
   const int64_t wake_ns = is_virtual ? deadline_ns : tth_tick_end_ns(deadline_ns);
@@ -95,24 +71,29 @@ void tth_timer_disarm(tth_timer *timer) {
   tth_lock_release(&timers.lock);
 }
 
+static void kick_service(void) {
+  if (tth_service_start()) {
+    atomic_store_explicit(&tth_timer_unserved, false, memory_order_relaxed);
+    tth_service_wake();
+    return;
+  }
+  atomic_store_explicit(&tth_timer_unserved, true, memory_order_relaxed);
+  tth_lock_acquire(&timers.lock);
+  timers.wake_ns = TETHER_FOREVER; /* so that the next one to arm tries again */
+  tth_lock_release(&timers.lock);
+}
+
 void tth_timer_kick(void) {
-  const tether_clock *clock = atomic_load_explicit(&installed, memory_order_acquire);
-  if (clock == NULL) {
-    if (tth_service_start()) {
-      atomic_store_explicit(&tth_timer_unserved, false, memory_order_relaxed);
-      tth_service_wake();
-      return;
-    }
-    atomic_store_explicit(&tth_timer_unserved, true, memory_order_relaxed);
-    tth_lock_acquire(&timers.lock);
-    timers.wake_ns = TETHER_FOREVER; /* so that the next one to arm tries again */
-    tth_lock_release(&timers.lock);
+  tether_clock clock;
+  if (!tth_clock_installed(&clock)) {
+    kick_service();
     return;
   }
   tth_lock_acquire(&timers.lock);
   const int64_t wake_ns = timers.wake_ns;
   tth_lock_release(&timers.lock);
-  if (clock->wake_at != NULL && wake_ns != INT64_MIN && wake_ns != TETHER_FOREVER) clock->wake_at(clock->data, wake_ns);
+  /* In the past: run_due is at work, and will say. For ever: it has been and gone. */
+  if (clock.wake_at != NULL && wake_ns != INT64_MIN && wake_ns != TETHER_FOREVER) clock.wake_at(clock.data, wake_ns);
 }
 
 /* ---- Firing ---------------------------------------------------------------------------------- */
@@ -136,7 +117,7 @@ static tth_scope *take_due_locked(tth_timer *timer) {
  * wheel is must be asked each time the lock is taken, and the service thread never uses another's time. */
 int64_t tth_timer_run(bool exact) {
   int64_t next_ns = TETHER_FOREVER;
-  int64_t now_ns = exact ? tether_now_ns() : monotonic_ns();
+  int64_t now_ns = exact ? tether_now_ns() : tth_clock_monotonic_ns();
   tth_lock_acquire(&timers.lock);
   while (tth_clock_is_virtual() == exact) {
     timers.wake_ns = INT64_MIN;
@@ -153,7 +134,7 @@ int64_t tth_timer_run(bool exact) {
     tth_lock_release(&timers.lock);
     tth_end(scope, tth_state_expired(scope));
     tether_ctx_unref(&scope->head);
-    now_ns = exact ? tether_now_ns() : monotonic_ns();
+    now_ns = exact ? tether_now_ns() : tth_clock_monotonic_ns();
     tth_lock_acquire(&timers.lock);
   }
   tth_lock_release(&timers.lock);

@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <tether/base.h>
+#include <tether/clock.h>
 
 /* One armed deadline; embedded in a context, or on the stack of a waiter on virtual time. Everything but
  * `armed` is guarded by the timer lock. */
@@ -27,8 +27,13 @@ void tth_timer_disarm(tth_timer *timer);
 /* Starts the service thread if needed, and tells it (or the installed clock) of a new earliest deadline. */
 void tth_timer_kick(void);
 
-/* Whether time comes from an installed clock. */
+/* Whether time comes from an installed clock, and which. */
 bool tth_clock_is_virtual(void);
+bool tth_clock_installed(tether_clock *clock);
+
+/* Replaces the clock; NULL: the kernel's. One caller at a time. */
+void tth_clock_install(const tether_clock *clock);
+int64_t tth_clock_monotonic_ns(void);
 
 /* True while deadlines are armed that no thread serves, because it could not be started: observers then look
  * at the clock themselves. */
