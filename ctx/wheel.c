@@ -115,13 +115,15 @@ void tth_wheel_advance(tth_wheel *wheel, int64_t now_ns) {
   unsigned slot;
   while ((slot = next_slot(wheel, &tick)) != DUE && tick <= now_tick) {
     if (tick > wheel->tick) wheel->tick = tick;
+    const bool last_level = slot < TTH_WHEEL_SLOTS;
     tth_timer *next, *timer = take_all(wheel, slot);
-    if (slot < TTH_WHEEL_SLOTS) timer = sorted(timer);
+    if (last_level) timer = sorted(timer);
     for (; timer != NULL; timer = next) {
       next = timer->next;
-      append(wheel, timer->deadline_ns <= now_ns ? DUE : slot_of(wheel, timer), timer);
+      /* Also what is due goes down level by level: that is what brings it in order. */
+      append(wheel, last_level && timer->deadline_ns <= now_ns ? DUE : slot_of(wheel, timer), timer);
     }
-    if (slot < TTH_WHEEL_SLOTS && tick == now_tick) break; /* what is left of it comes later in this tick */
+    if (last_level && tick == now_tick) break; /* what is left of it comes later in this tick */
   }
   if (now_tick > wheel->tick) wheel->tick = now_tick;
 }
