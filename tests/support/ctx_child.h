@@ -11,6 +11,12 @@
 
 #include "tests/support/ctx_test.h"
 
+#ifdef CTX_TEST_TSAN
+/* Children start threads of their own; TSan allows that only when asked. */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void) { return "die_after_fork=0"; }
+#endif
+
 /* In a child: the expectation, or the end of the child. */
 #define child_expect(condition)                                                        \
   do {                                                                                 \
