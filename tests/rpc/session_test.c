@@ -73,7 +73,7 @@ static tth_session *greeted(tth_role role, uint32_t peer_streams) {
   b.len = 0;
   add_hello(&b, peer_streams);
   assert_int_equal(only_event(session, &b).type, TTH_EVENT_HELLO);
-  tth_frame frame;
+  tth_frame frame = {0};
   size_t len = tth_session_fill(session, 0, out, sizeof out);
   assert_true(tth_frame_get(out, len, &frame));
   assert_int_equal(frame.type, TTH_HELLO);
@@ -118,7 +118,7 @@ static const char *filled(tth_session *session, int64_t now_ns, size_t room) {
   size_t at = 0, used = 0, len = tth_session_fill(session, now_ns, out, room);
   text[0] = 0;
   while (at < len) {
-    tth_frame frame;
+    tth_frame frame = {0};
     assert_true(tth_frame_get(out + at, len - at, &frame));
     used += (size_t)snprintf(text + used, sizeof text - used, "%d:%u ", frame.type, frame.stream);
     at += TTH_FRAME_HEADER + frame.length;
@@ -238,7 +238,7 @@ static void the_timeout_is_written_as_the_bytes_leave_not_when_the_call_was_made
   tth_session *session = greeted(TTH_CLIENT, 4);
   assert_non_null(tth_session_open(session, &user_a, request(10 * SEC, 10)));
   static uint8_t out[65536];
-  tth_frame frame;
+  tth_frame frame = {0};
   size_t len = tth_session_fill(session, 4 * SEC, out, sizeof out);
   assert_true(tth_frame_get(out, len, &frame));
   Tether__V1__Headers *headers = tether__v1__headers__unpack(NULL, frame.length, frame.payload);
@@ -342,7 +342,7 @@ static void a_cancel_carries_cause_origin_and_text(void **state) {
   tth_session_cancel(session, stream, cause);
   tether_cause_unref(cause);
   static uint8_t out[8192];
-  tth_frame frame;
+  tth_frame frame = {0};
   assert_true(tth_frame_get(out, tth_session_fill(session, 0, out, sizeof out), &frame));
   Tether__V1__Cancel *cancel = tether__v1__cancel__unpack(NULL, frame.length, frame.payload);
   assert_non_null(cancel);
@@ -490,7 +490,7 @@ static void only_the_latest_ping_is_answered(void **state) {
   add_frame(&b, TTH_PING, 0, 0, "stamp-2", 7);
   assert_int_equal(only_event(session, &b).type, TTH_EVENT_NONE);
   static uint8_t out[8192];
-  tth_frame frame;
+  tth_frame frame = {0};
   size_t len = tth_session_fill(session, 0, out, sizeof out);
   assert_true(tth_frame_get(out, len, &frame));
   assert_int_equal(frame.type, TTH_PONG);
