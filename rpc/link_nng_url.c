@@ -1,5 +1,6 @@
 /* rpc/link_nng_url.c: from a URL and TLS options to nng's dialer or listener. What cannot work is refused here, with
  * the reason, and not at every later attempt to connect. */
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <nng/nng.h>
 #include <nng/supplemental/tls/tls.h>
@@ -54,7 +55,7 @@ static tether_code code_of(const char *url, int error) {
 void tth_nng_name_peer(nng_stream *stream, tth_nng_kind kind, char *name, size_t size) {
   nng_sockaddr address;
   uint64_t pid;
-  char host[64];
+  char host[INET6_ADDRSTRLEN] = "";
   snprintf(name, size, "unknown peer");
   if (kind.ipc) {
     if (nng_stream_get_uint64(stream, NNG_OPT_IPC_PEER_PID, &pid) == 0)
@@ -63,14 +64,11 @@ void tth_nng_name_peer(nng_stream *stream, tth_nng_kind kind, char *name, size_t
   }
   if (nng_stream_get_addr(stream, NNG_OPT_REMADDR, &address) != 0) return;
   if (address.s_family == NNG_AF_INET) {
-    const uint8_t *ip = (const uint8_t *)&address.s_in.sa_addr, *port = (const uint8_t *)&address.s_in.sa_port;
-    snprintf(name, size, "%u.%u.%u.%u:%u", ip[0], ip[1], ip[2], ip[3], port[0] * 256u + port[1]);
+    inet_ntop(AF_INET, &address.s_in.sa_addr, host, sizeof host);
+    snprintf(name, size, "%s:%u", host, ntohs(address.s_in.sa_port));
   } else if (address.s_family == NNG_AF_INET6) {
-    const uint8_t *ip = (const uint8_t *)address.s_in6.sa_addr, *port = (const uint8_t *)&address.s_in6.sa_port;
-    size_t at = 0;
-    for (int i = 0; i < 16; i += 2)
-      at += (size_t)snprintf(host + at, sizeof host - at, "%s%x", i ? ":" : "", ip[i] * 256u + ip[i + 1]);
-    snprintf(name, size, "[%s]:%u", host, port[0] * 256u + port[1]);
+    inet_ntop(AF_INET6, address.s_in6.sa_addr, host, sizeof host);
+    snprintf(name, size, "[%s]:%u", host, ntohs(address.s_in6.sa_port));
   }
 }
 

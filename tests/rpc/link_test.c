@@ -105,6 +105,12 @@ static void peers_have_names(void **state) {
   assert_non_null(strstr(client.link->ops->peer(client.link), "127.0.0.1:"));
   assert_non_null(strstr(server.link->ops->peer(server.link), "127.0.0.1:"));
   end_pair(&client, &server);
+  tst_probe_init(&client);
+  tst_probe_init(&server);
+  if (!tst_connect(nng, "tcp://[::1]:0", NULL, NULL, &client, &server)) { /* where there is IPv6 */
+    assert_non_null(strstr(server.link->ops->peer(server.link), "[::1]:"));
+    end_pair(&client, &server);
+  }
   connect_pair(*state, true, &client, &server);
   snprintf(expected, sizeof expected, "pid %d", (int)getpid());
   assert_string_equal(server.link->ops->peer(server.link), expected);
