@@ -17,6 +17,13 @@ struct opaque {
   } entries[];
 };
 
+/* One-hop values that have made their hop, by identity: they end here. */
+struct arrived {
+  size_t count;
+  const void *values[];
+};
+
+static const tether_key arrived_key = {.name = "tether-arrived", .free = free};
 static const tether_key opaque_key = {.name = "tether-forwarded", .free = free};
 
 void tth_entries_add(tth_entries *list, tth_arena *arena, const char *key, const uint8_t *value, size_t len) {
@@ -39,6 +46,7 @@ void tth_entries_add(tth_entries *list, tth_arena *arena, const char *key, const
 }
 
 struct collector {
+  const tether_ctx *ctx;
   tth_arena *arena;
   tth_entries *one_hop, *forwarded;
   size_t room; /* for forwarded entries */
@@ -57,10 +65,18 @@ static void add_forwarded(struct collector *c, const char *key, const uint8_t *v
   tth_entries_add(c->forwarded, c->arena, key, value, len);
 }
 
+static bool travels(const tether_ctx *ctx, const tether_key *key, const void *value) {
+  if (!key->encode || !value) return false;
+  if (key->forward != TETHER_FORWARD_ONE_HOP) return key->forward == TETHER_FORWARD_ALL;
+  const struct arrived *arrived = tether_ctx_value(ctx, &arrived_key);
+  for (size_t i = 0; arrived && i < arrived->count; i++)
+    if (arrived->values[i] == value) return false;
+  return true;
+}
+
 static bool collect_value(void *data, const tether_key *key, const void *value) {
   struct collector *c = data;
-  bool travels = key->forward == TETHER_FORWARD_ONE_HOP || key->forward == TETHER_FORWARD_ALL;
-  if (!travels || !key->encode || !value) return true;
+  if (!travels(c->ctx, key, value)) return true;
   size_t len = key->encode(value, NULL, 0);
   if (len == 0) return true;
   uint8_t *bytes = tth_arena_alloc(c->arena, len);
@@ -78,7 +94,8 @@ static bool collect_value(void *data, const tether_key *key, const void *value) 
 
 void tth_forward_collect(const tether_ctx *ctx, tth_arena *arena, size_t max_forward_bytes, tth_entries *one_hop,
                          tth_entries *forwarded) {
-  struct collector c = {.arena = arena, .one_hop = one_hop, .forwarded = forwarded, .room = max_forward_bytes};
+  struct collector c = {
+      .ctx = ctx, .arena = arena, .one_hop = one_hop, .forwarded = forwarded, .room = max_forward_bytes};
   tether_ctx_values(ctx, collect_value, &c);
   const struct opaque *opaque = tether_ctx_value(ctx, &opaque_key);
   for (size_t i = 0; opaque && i < opaque->count; i++)
@@ -98,19 +115,30 @@ static const tether_ctx *with(const tether_ctx *ctx, const tether_key *key, cons
   return child;
 }
 
+/* One more layer for each entry whose name is a known key of this policy; their values go to `added`, if given. */
 static const tether_ctx *with_known(const tether_ctx *ctx, const tether_key *const *keys, tether_forward policy,
-                                    size_t count, Tether__V1__Entry *const *entries) {
+                                    size_t count, Tether__V1__Entry *const *entries, struct arrived *added) {
   for (size_t i = 0; i < count; i++) {
     const tether_key *key = find_key(keys, entries[i]->key);
     if (!key || key->forward != policy || !key->decode) continue;
     void *value = key->decode(entries[i]->value.data, entries[i]->value.len);
     if (!value) continue;
-    /* with_value would copy and leave the decoded one to us; a decoded value is already the context's own. */
-    const tether_ctx *child = tether_ctx_with_value(ctx, key, value);
-    if (key->copy && key->free) key->free(value);
-    tether_ctx_unref(ctx);
-    ctx = child;
+    ctx = with(ctx, key, value);
+    if (key->copy && key->free) key->free(value); /* the context has its own */
+    if (added) added->values[added->count++] = tether_ctx_value(ctx, key);
   }
+  return ctx;
+}
+
+static const tether_ctx *with_one_hop(const tether_ctx *ctx, const tether_key *const *keys,
+                                      const Tether__V1__Headers *headers) {
+  if (!keys || headers->n_metadata == 0) return ctx;
+  struct arrived *arrived = malloc(sizeof *arrived + headers->n_metadata * sizeof *arrived->values);
+  if (!arrived) return ctx; /* a value that could go further than its key says does not go at all */
+  arrived->count = 0;
+  ctx = with_known(ctx, keys, TETHER_FORWARD_ONE_HOP, headers->n_metadata, headers->metadata, arrived);
+  if (arrived->count) return with(ctx, &arrived_key, arrived);
+  free(arrived);
   return ctx;
 }
 
@@ -148,7 +176,7 @@ static const tether_ctx *with_opaque(const tether_ctx *ctx, const tether_key *co
 
 const tether_ctx *tth_forward_received(const tether_ctx *ctx, const tether_key *const *keys,
                                        const Tether__V1__Headers *headers, size_t max_forward_bytes) {
-  ctx = with_known(ctx, keys, TETHER_FORWARD_ONE_HOP, headers->n_metadata, headers->metadata);
-  ctx = with_known(ctx, keys, TETHER_FORWARD_ALL, headers->n_forwarded, headers->forwarded);
+  ctx = with_one_hop(ctx, keys, headers);
+  ctx = with_known(ctx, keys, TETHER_FORWARD_ALL, headers->n_forwarded, headers->forwarded, NULL);
   return with_opaque(ctx, keys, headers, max_forward_bytes);
 }
