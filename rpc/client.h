@@ -41,7 +41,7 @@ TETHER_MUST_USE tether_code tth_client_open_on(const tth_transport *transport, c
                                                const tether_client_options *options, tether_client **client);
 
 /* Fills in the defaults of limits. */
-tether_limits tth_limits_of(const tether_limits *limits);
+tether_limits tth_limits_of(const tether_limits *given);
 
 /* Takes a waiting call off the list. client->mu is held. */
 void tth_client_forget_waiting_locked(tether_client *client, tether_call *call);

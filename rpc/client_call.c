@@ -301,7 +301,7 @@ static void on_trailers(tether_call *call, const tth_event *event, const tether_
     code = TETHER_RESOURCE_EXHAUSTED;
   if (code == TETHER_RESOURCE_EXHAUSTED) snprintf(why, sizeof why, "the trailers are larger than the limit");
   if (!tth_call_try_end(call)) return;
-  if (code == TETHER_OK) {
+  if (trailers && code == TETHER_OK) {
     const char *message;
     call->code = received_code(call, trailers, &message);
     tth_call_set_message(call, message);

@@ -178,7 +178,7 @@ static bool on_slice(tth_session *session, tth_stream *stream, const tth_frame *
   }
   if (len > stream->message_total - stream->message_len)
     return broken(session, event, "a message longer than announced");
-  if (stream->message_len + len > stream->message_capacity) {
+  if (!stream->message || stream->message_len + len > stream->message_capacity) {
     size_t capacity = 2 * stream->message_capacity;
     if (capacity < stream->message_len + len) capacity = stream->message_len + len;
     if (capacity < 2 * TTH_SLICE) capacity = 2 * TTH_SLICE;

@@ -23,7 +23,7 @@ static const svc_option options[] = {
     {"url", "URL", "the search service; default $TETHER_SEARCH_URL", SVC_TEXT, &url},
     {"timeout", "DURATION", "how long to wait at most; default 1s", SVC_DURATION, &timeout_ns},
     {"limit", "N", "how many hits to show, at most 100; default 20", SVC_COUNT, &limit},
-    {NULL},
+    {0},
 };
 
 static tether_ctx *volatile interrupted_ctx;

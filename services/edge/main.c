@@ -23,7 +23,7 @@ static const svc_option options[] = {
     {"timeout", "DURATION", "budget of a request that names none; default 1s", SVC_DURATION, &front.default_timeout_ns},
     {"max-timeout", "DURATION", "largest budget a request may name; default 30s", SVC_DURATION, &front.max_timeout_ns},
     {"grace", "DURATION", "how long requests may take at shutdown; default 2s", SVC_DURATION, &front.grace_ns},
-    {NULL},
+    {0},
 };
 
 enum { MAX_HEADER_BYTES = 16 * 1024, MAX_BODY_BYTES = 64 * 1024, IDLE_SECONDS = 60, LAST_SECONDS = 1 };

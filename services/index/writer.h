@@ -23,7 +23,7 @@ TETHER_MUST_USE tether_code index_writer_add(index_writer *writer, const char *n
 TETHER_MUST_USE tether_code index_writer_commit(index_writer *writer);
 
 /* Packages added to one shard. */
-int64_t index_writer_documents(const index_writer *writer, int shard);
+int64_t index_writer_documents(const index_writer *writer, int i);
 
 /* Without a commit before, removes what was built. Takes NULL. */
 void index_writer_close(index_writer *writer);

@@ -27,7 +27,7 @@ static const svc_option options[] = {
     {"shards", "N", "how many databases; default 4, at most 64", SVC_COUNT, &shards},
     {"from", "FILE", "catalogue to read instead of this machine's; - is standard input", SVC_TEXT, &from},
     {"sample", "FILE", "what to read if this machine has no catalogue", SVC_TEXT, &sample},
-    {NULL},
+    {0},
 };
 
 typedef struct source {

@@ -21,7 +21,7 @@ static const svc_option options[] = {
     {"reserve", "DURATION", "kept of each budget to deliver the answer; default 10ms", SVC_DURATION,
      &service.reserve_ns},
     {"grace", "DURATION", "how long running calls may take at shutdown; default 2s", SVC_DURATION, &grace_ns},
-    {NULL},
+    {0},
 };
 
 static tether_code open_shards(void) {

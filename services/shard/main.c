@@ -21,7 +21,7 @@ static const svc_option options[] = {
     {"slow", "DURATION", "make every query take this long", SVC_DURATION, &service.slow_ns},
     {"allow-slow", NULL, "let a request ask to be slow (for demonstrations)", SVC_FLAG, &service.allow_slow},
     {"grace", "DURATION", "how long running calls may take at shutdown; default 2s", SVC_DURATION, &grace_ns},
-    {NULL},
+    {0},
 };
 
 int main(int argc, char **argv) {
