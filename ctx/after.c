@@ -90,7 +90,10 @@ static void run_locked(struct bucket *bucket, tether_after *after) {
   after->state = make_state(STARTED);
   tth_cond_wake_all_locked(&bucket->changed); /* for who waits in SUBMITTED */
   tth_lock_release(&bucket->lock);
+  int cancel_state; /* a pthread_cancel may not tear the thread out of the middle of an end */
+  (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
   fn(data);
+  (void)pthread_setcancelstate(cancel_state, NULL);
   if (generation != tth_generation) return; /* fn forked; the child's buckets are new */
   tth_lock_acquire(&bucket->lock);
   record_finished_locked(bucket, &record);

@@ -8,7 +8,7 @@
  * referenced and freed like any other. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "ctx/node.h"
@@ -142,7 +142,7 @@ static void scope_fini(tth_scope *scope) {
     if (atomic_load_explicit(&scope->state, memory_order_acquire) & TTH_ATTACHED) tth_detach(scope);
     if (scope->head.kind == TTH_MERGE) tth_after_unhook((tth_merge *)scope);
     const int fd = atomic_load_explicit(&scope->fd, memory_order_relaxed);
-    if (fd >= 0) (void)close(fd);
+    if (fd >= 0) (void)syscall(SYS_close, fd); /* not a cancellation point, as close(2) is */
   }
   tether_cause_unref(tth_state_cause(atomic_load_explicit(&scope->state, memory_order_acquire)));
   tether_cause_unref(scope->own_cause);

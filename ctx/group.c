@@ -89,6 +89,7 @@ static void *run(void *data) {
   struct job *job = data;
   pthread_cleanup_push(finish, job);
   job->result = job->fn(job->group->ctx, job->data);
+  (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL); /* what comes now must come to its end */
   pthread_cleanup_pop(1);
   return NULL;
 }

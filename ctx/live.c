@@ -2,6 +2,7 @@
  *
  * The count is spread over cache lines, one per thread as far as they go round, so that contexts made on
  * different cores do not meet there. The list of a debug build is one list under one lock. */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -59,6 +60,8 @@ void tth_live_remove(tether_ctx *ctx) {
 size_t tether_ctx_report_live(int fd) {
   const int64_t now_ns = tether_now_ns(); /* an installed clock is not called under the lock */
   size_t reported = 0;
+  int cancel_state;
+  (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state); /* dprintf would die with the lock */
   tth_live_lock();
   for (const tether_ctx *ctx = list; ctx != NULL; ctx = ctx->live_next, ++reported) {
     char text[512];
@@ -69,6 +72,7 @@ size_t tether_ctx_report_live(int fd) {
       dprintf(fd, "tether: live context %s\n", text);
   }
   tth_live_unlock();
+  (void)pthread_setcancelstate(cancel_state, NULL);
   return reported;
 }
 

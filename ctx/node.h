@@ -105,9 +105,10 @@ typedef struct tth_scope {
   tether_ctx head;
   _Atomic uintptr_t state;
   tth_lock lock;
-  _Atomic int fd;                /* -1 until somebody asks; set under the lock */
-  tether_cause *own_cause;       /* what its own deadline ends it with; NULL: the plain one */
-  struct tth_scope *attach_next; /* guarded by the line mutex (attach.c) */
+  _Atomic int fd;                 /* -1 until somebody asks; set under the lock */
+  tether_cause *own_cause;        /* what its own deadline ends it with; NULL: the plain one */
+  struct tth_scope *attach_next;  /* guarded by the line mutex (attach.c) */
+  struct tth_scope *request_next; /* owned by whoever set head.requested */
 
   /* Everything below is set up by attaching, and meaningless before. */
 
@@ -120,8 +121,7 @@ typedef struct tth_scope {
   tether_after *after_first, *after_last;
   struct tth_scope *came_from; /* while an end walks through here; then the list of those with callbacks */
 
-  struct tth_scope *request_next; /* owned by whoever set head.requested */
-  _Atomic uint32_t word;          /* waiters sleep here */
+  _Atomic uint32_t word; /* waiters sleep here */
   tth_timer timer;
 } tth_scope;
 

@@ -60,13 +60,13 @@ static uintptr_t stale_state(const tether_ctx *ctx) {
 
 /* What is not "live and attached" or "ended, and all told". */
 static uintptr_t unusual_state(tth_scope *scope, uintptr_t state) {
-  if (state == 0) return tth_pull(scope);
-  if (state & TTH_ENDING) {
-    tth_fd_signal(scope);
+  if (state == 0) state = tth_pull(scope);
+  if (state & TTH_ENDING) tth_fd_signal(scope);
+  if (tth_state_done(state) || scope->head.deadline_ns == TETHER_FOREVER ||
+      !atomic_load_explicit(&tth_timer_unserved, memory_order_relaxed))
     return state;
-  }
-  /* Live, attached, and no thread to fire its deadline. */
-  const int64_t now_ns = scope->head.deadline_ns == TETHER_FOREVER ? INT64_MIN : tether_now_ns();
+  /* Live, and its deadline may be armed somewhere with no thread to fire it. */
+  const int64_t now_ns = tether_now_ns();
   if (now_ns < scope->head.deadline_ns) return state;
   tth_expire(scope, now_ns);
   return atomic_load_explicit(&scope->state, memory_order_acquire);

@@ -120,6 +120,8 @@ tether_executor *tether_pool_executor(tether_pool *pool) { return &pool->executo
 
 void tether_pool_close(tether_pool *pool) {
   if (pool == NULL) return;
+  int cancel_state;
+  (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
   if (pool->generation == tth_generation) {
     tth_lock_acquire(&pool->lock);
     while (pool->first != NULL || pool->creating > 0 || pool->starting > 0 || pool->idle_threads < pool->thread_count)
@@ -130,4 +132,5 @@ void tether_pool_close(tether_pool *pool) {
     for (int i = 0; i < pool->thread_count; ++i) (void)pthread_join(pool->threads[i], NULL);
   }
   free(pool);
+  (void)pthread_setcancelstate(cancel_state, NULL);
 }
