@@ -9,10 +9,12 @@ static tether_ctx *_Atomic handlers_ctx;
 static atomic_int handled, errno_lost;
 
 static void request(int signal_number) {
+  const int saved_errno = errno;
   (void)signal_number;
   errno = 4711;
   tether_ctx_request_cancel(atomic_load(&handlers_ctx));
   if (errno != 4711) atomic_fetch_add(&errno_lost, 1);
+  errno = saved_errno;
   atomic_fetch_add(&handled, 1);
 }
 

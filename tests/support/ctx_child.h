@@ -13,7 +13,7 @@
 
 #ifdef CTX_TEST_TSAN
 /* Children start threads of their own; TSan allows that only when asked. */
-const char *__tsan_default_options(void);
+__attribute__((visibility("default"))) const char *__tsan_default_options(void);
 const char *__tsan_default_options(void) { return "die_after_fork=0"; }
 #endif
 
