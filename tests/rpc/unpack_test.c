@@ -170,6 +170,32 @@ static void what_protobuf_c_cannot_merge_is_internal(void **state) {
   assert_int_equal(outcome.code, TETHER_OK);
 }
 
+/* That memory was refused once says nothing about the next message. */
+static void a_refusal_is_forgotten(void **state) {
+  (void)state;
+  char why[100];
+  tth_arena arena;
+  ProtobufCMessage *message;
+  tth_arena_init(&arena, NULL, 0, 100);
+  assert_null(tth_arena_alloc(&arena, 101));
+  arena.cap_bytes = SIZE_MAX;
+  tether_code code = tth_unpack(&untrusted__v1__eithers__descriptor, (const uint8_t *)"\x0a\x00\x0a\x00", 4, SIZE_MAX,
+                                &arena, why, sizeof why, &message);
+  assert_int_equal(code, TETHER_INTERNAL);
+  tth_arena_fini(&arena);
+}
+
+/* protobuf-c makes room for a bool per byte, however many bytes each takes. */
+static void packed_bools_take_room_for_every_byte(void **state) {
+  (void)state;
+  wire bools = {0}, w = {0};
+  for (int i = 0; i < 1000; i++) wire_raw(&bools, "\x81\x80\x00", 3);
+  wire_bytes(&w, 33, bools.bytes, bools.len);
+  assert_int_equal(check(&untrusted__v1__rich__descriptor, w.bytes, w.len).code, TETHER_OK);
+  wire_fini(&bools);
+  wire_fini(&w);
+}
+
 /* Merging copies arrays, and the copies are counted. */
 static void merges_fit_the_memory_computed(void **state) {
   (void)state;
@@ -231,6 +257,8 @@ int main(void) {
       cmocka_unit_test(running_out_of_memory_anywhere_is_resource_exhausted),
       cmocka_unit_test(what_a_message_takes_is_bounded_apart_from_the_arena),
       cmocka_unit_test(what_protobuf_c_cannot_merge_is_internal),
+      cmocka_unit_test(a_refusal_is_forgotten),
+      cmocka_unit_test(packed_bools_take_room_for_every_byte),
       cmocka_unit_test(merges_fit_the_memory_computed),
       cmocka_unit_test(the_deepest_message_fits_a_small_stack),
   };
