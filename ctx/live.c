@@ -13,13 +13,15 @@ enum { SHARDS = 64 };
 
 static struct shard { _Alignas(64) _Atomic int64_t count; } shards[SHARDS];
 
-static _Atomic uint32_t next_shard;
+unsigned tth_thread_number(void) {
+  static _Atomic unsigned last;
+  static __thread unsigned mine; /* 0: none yet */
+  if (TTH_UNLIKELY(mine == 0)) mine = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+  return mine;
+}
 
 static void count(int64_t change) {
-  static __thread struct shard *mine;
-  if (TTH_UNLIKELY(mine == NULL))
-    mine = &shards[atomic_fetch_add_explicit(&next_shard, 1, memory_order_relaxed) % SHARDS];
-  atomic_fetch_add_explicit(&mine->count, change, memory_order_relaxed);
+  atomic_fetch_add_explicit(&shards[tth_thread_number() % SHARDS].count, change, memory_order_relaxed);
 }
 
 size_t tether_ctx_live_count(void) {

@@ -5,8 +5,8 @@
  * futex system call, so the race detectors see every ordering, nothing is a cancellation point, and a
  * wake may be issued from a signal handler.
  *
- * Lock order: the line mutex (attach.c), then context locks from parent to child, then one of {timer lock,
- * callback bucket lock}. The live list's, a pool's and a group's lock are never held with another. */
+ * Lock order: the line mutex (attach.c), then context locks from parent to child, then one of {a timer
+ * wheel's lock, a callback bucket's lock}. The live list's, a pool's and a group's lock are never held with another. */
 #ifndef TTH_LOCK_H
 #define TTH_LOCK_H
 

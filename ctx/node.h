@@ -238,6 +238,8 @@ void tth_node_delete(tether_ctx *ctx);
 void tth_load(void);
 void tth_origin_init(void);
 void tth_attach_after_fork(void);
+/* A small number of this thread's own, to spread threads over what they would contend for. */
+unsigned tth_thread_number(void);
 void tth_live_add(tether_ctx *ctx);
 void tth_live_remove(tether_ctx *ctx);
 void tth_live_init(void);

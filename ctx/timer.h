@@ -7,13 +7,14 @@
 #include <stdint.h>
 #include <tether/clock.h>
 
-/* One armed deadline; embedded in a context, or on the stack of a waiter on virtual time. Everything but
- * `armed` is guarded by the timer lock. */
+/* One armed deadline; embedded in a context, or on the stack of a waiter on virtual time. Everything
+ * but `armed` and `shard` is guarded by its wheel's lock. */
 typedef struct tth_timer {
   struct tth_timer *prev, *next;
   int64_t deadline_ns;
   _Atomic uint32_t *word; /* a waiter's: counted up by TTH_WORD_STEP and woken; NULL: a context's */
   uint16_t slot;
+  uint8_t shard;      /* the wheel it is on; guarded by the scope's lock, as arming is */
   _Atomic bool armed; /* cleared last by whoever takes the timer off the wheel */
 } tth_timer;
 
