@@ -23,7 +23,8 @@ TETHER_API TETHER_MUST_USE tether_code tether_clock_set(const tether_clock *cloc
 
 /* Ends every context whose deadline is not after the installed clock's now, on this thread, earliest
  * first within a tick, and returns the next armed deadline, TETHER_FOREVER if there is none (or a time
- * not after it: run again then). Only with a clock installed. */
+ * not after it: run again then). Only with a clock installed. The bounds of tether_ctx_wait and
+ * tether_ctx_sleep count as deadlines: a thread that waits in virtual time is released by this. */
 TETHER_API int64_t tether_clock_run_due(void);
 
 #ifdef __cplusplus

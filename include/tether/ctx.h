@@ -128,7 +128,8 @@ TETHER_API TETHER_MUST_USE tether_ctx *tether_ctx_merge(const tether_ctx *a, con
 
 /* Ends `ctx` and everything derived from it with TETHER_CANCELLED. On return the whole subtree is done;
  * work running under it is not waited for, but its inline after_func callbacks have run on this thread.
- * Idempotent; does nothing on a context already done; takes NULL. Never allocates, never fails. */
+ * Idempotent; does nothing on a context already done, nor on one made by with_value or without_cancel,
+ * which has no end of its own; takes NULL. Never allocates, never fails. */
 TETHER_API void tether_ctx_cancel(tether_ctx *ctx);
 
 /* The same with a cause, of which it takes its own reference; NULL means tether_cause_canceled(). The
@@ -179,7 +180,9 @@ TETHER_API TETHER_MUST_USE tether_code tether_ctx_done_fd(const tether_ctx *ctx,
 
 /* Writes a text form such as `background.with_cancel.with_value(user)` to buf, always terminated, cut at
  * `size`; returns the length of the whole text, as snprintf does. Values' bytes are never printed, nor
- * the names of secret keys. buf may be NULL if size is 0. */
+ * the names of secret keys. buf may be NULL if size is 0. The parts are `background`, `todo`, and
+ * `.with_cancel`, `.with_deadline(1.5s left)` (timeouts too; a deadline later than the parent's is none),
+ * `.with_value(<name>)`, `.with_value(secret)`, `.without_cancel`, `.merge` (after its first parent). */
 TETHER_API size_t tether_ctx_text(const tether_ctx *ctx, char *buf, size_t size);
 
 /* ---- Sharing ------------------------------------------------------------------------------- */
@@ -266,7 +269,8 @@ typedef struct tether_after {
 /* Calls fn(data) once when `ctx` ends; at once if it has ended. With executor NULL it runs inline: on the
  * thread that cancels (for a deadline, on the timer thread, where it must not block; if already done, on
  * this thread before the function returns). Else it is submitted to the executor, and cancel does not
- * wait for it. On a context that can never end fn never runs. Cannot fail, allocates nothing. */
+ * wait for it. On a context that can never end, or inherited over fork, fn never runs. Cannot fail,
+ * allocates nothing. The registration holds a reference to the context until it is stopped or has run. */
 TETHER_API void tether_ctx_after_func(const tether_ctx *ctx, tether_after *after, tether_executor *executor,
                                       void (*fn)(void *data), void *data);
 

@@ -19,8 +19,8 @@ typedef tether_code (*tether_task_fn)(const tether_ctx *ctx, void *data);
  * TETHER_RESOURCE_EXHAUSTED: no memory. */
 TETHER_API TETHER_MUST_USE tether_code tether_group_new(const tether_ctx *parent, tether_group **group);
 
-/* The derived context: done at the first failure (cause SIBLING, text "task #<i> failed: <CODE>"), when
- * `parent` ends, or when tether_group_wait returns (cause: tether_cause_canceled). Borrowed. */
+/* The derived context: done at the first failure (cause SIBLING, text "task #<i> failed: <CODE>", counted from
+ * 0), when `parent` ends, or when tether_group_wait returns (cause: tether_cause_canceled). Borrowed. */
 TETHER_API const tether_ctx *tether_group_ctx(const tether_group *group);
 
 /* At most `limit` tasks at once; negative: no limit; 0: try_go is always false, go blocks for ever.

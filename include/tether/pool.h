@@ -15,7 +15,8 @@ typedef struct tether_pool tether_pool;
  * TETHER_INVALID_ARGUMENT: max_threads < 1. TETHER_RESOURCE_EXHAUSTED: no memory or no thread. */
 TETHER_API TETHER_MUST_USE tether_code tether_pool_open(int max_threads, tether_pool **pool);
 
-/* The pool as an executor. Tasks run in the order submitted. Borrowed: valid until close. */
+/* The pool as an executor. Tasks run in the order submitted. Borrowed: valid until close. In the child of a
+ * fork the threads are gone: a task submitted there runs at once, on its submitter. */
 TETHER_API tether_executor *tether_pool_executor(tether_pool *pool);
 
 /* Waits for every submitted task (those submitted by running tasks included), then ends the threads.
