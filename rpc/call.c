@@ -131,6 +131,19 @@ tether_code tth_call_unpack(tether_call *call, const ProtobufCMessageDescriptor 
   return code;
 }
 
+/* What comes on top of metadata in a frame: method, message, cause, trace. */
+#define SMALL_EXTRA ((size_t)16 * 1024)
+
+tether_code tth_call_unpack_small(tether_call *call, const ProtobufCMessageDescriptor *descriptor,
+                                  const tth_event *event, const tether_limits *limits, char *why, size_t why_size,
+                                  ProtobufCMessage **message) {
+  /* On the wire an entry takes less than it counts, in memory some times more. */
+  size_t bytes = limits->max_metadata_bytes + limits->max_forward_bytes + SMALL_EXTRA;
+  snprintf(why, why_size, "larger than the limit for metadata");
+  if (event->len > bytes) return TETHER_RESOURCE_EXHAUSTED;
+  return tth_call_unpack(call, descriptor, event->bytes, event->len, 8 * bytes, why, why_size, message);
+}
+
 tether_code tth_code_of_ctx(const tether_ctx *ctx) {
   tether_code code = tether_ctx_err(ctx);
   if (code != TETHER_OK && tether_cause_get_code(tether_ctx_cause(ctx)) == TETHER_CAUSE_DEADLINE)

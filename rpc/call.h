@@ -100,10 +100,15 @@ tether_code tth_code_of_ctx(const tether_ctx *ctx);
 /* A cause from the wire; NULL if there is none. */
 TETHER_MUST_USE tether_cause *tth_cause_from_wire(const Tether__V1__Cause *cause);
 
-/* Unpacks wire headers or trailers within the metadata limit into the call's arena. */
+/* Unpacks a message into the call's arena; tth_unpack with the arena's lock. */
 TETHER_MUST_USE tether_code tth_call_unpack(tether_call *call, const ProtobufCMessageDescriptor *descriptor,
                                             const uint8_t *bytes, size_t len, size_t max_unpacked_bytes, char *why,
                                             size_t why_size, ProtobufCMessage **message);
+
+/* The same for headers, trailers and cancels, whose bytes and memory the metadata limits bound. */
+TETHER_MUST_USE tether_code tth_call_unpack_small(tether_call *call, const ProtobufCMessageDescriptor *descriptor,
+                                                  const tth_event *event, const tether_limits *limits, char *why,
+                                                  size_t why_size, ProtobufCMessage **message);
 
 /* Client: the connection brought an event for the call, or was lost. */
 void tth_client_call_event(tether_call *call, const tth_event *event, const tether_limits *limits);

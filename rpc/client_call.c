@@ -246,21 +246,17 @@ static void reply_refused(tether_call *call, tether_code code, const char *why) 
 static void on_headers(tether_call *call, const tth_event *event, const tether_limits *limits) {
   ProtobufCMessage *message;
   char why[160];
-  tether_code code = event->len > 2 * limits->max_metadata_bytes
-                         ? TETHER_RESOURCE_EXHAUSTED
-                         : tth_call_unpack(call, &tether__v1__headers__descriptor, event->bytes, event->len, SIZE_MAX,
-                                           why, sizeof why, &message);
+  tether_code code =
+      tth_call_unpack_small(call, &tether__v1__headers__descriptor, event, limits, why, sizeof why, &message);
   if (code == TETHER_OK) {
     const Tether__V1__Headers *headers = (const Tether__V1__Headers *)message;
+    snprintf(why, sizeof why, "the initial metadata is larger than the limit, or out of memory");
     if (tth_entries_size(headers->n_metadata, headers->metadata) > limits->max_metadata_bytes)
       code = TETHER_RESOURCE_EXHAUSTED;
     else if (!call->c.io_initial && (call->c.io_initial = tether_metadata_new()))
       code = tth_metadata_from_entries(call->c.io_initial, headers->n_metadata, headers->metadata);
   }
-  if (code == TETHER_RESOURCE_EXHAUSTED)
-    reply_refused(call, code, "the initial metadata is larger than the limit");
-  else if (code != TETHER_OK)
-    reply_refused(call, code, why);
+  if (code != TETHER_OK) reply_refused(call, code, why);
 }
 
 static void on_message(tether_call *call, const tth_event *event, const tether_limits *limits) {
@@ -292,14 +288,13 @@ static tether_code received_code(tether_call *call, const Tether__V1__Trailers *
 static void on_trailers(tether_call *call, const tth_event *event, const tether_limits *limits) {
   ProtobufCMessage *unpacked;
   char why[160];
-  tether_code code = event->len > 2 * limits->max_metadata_bytes
-                         ? TETHER_RESOURCE_EXHAUSTED
-                         : tth_call_unpack(call, &tether__v1__trailers__descriptor, event->bytes, event->len, SIZE_MAX,
-                                           why, sizeof why, &unpacked);
+  tether_code code =
+      tth_call_unpack_small(call, &tether__v1__trailers__descriptor, event, limits, why, sizeof why, &unpacked);
   const Tether__V1__Trailers *trailers = code == TETHER_OK ? (const Tether__V1__Trailers *)unpacked : NULL;
-  if (trailers && tth_entries_size(trailers->n_metadata, trailers->metadata) > limits->max_metadata_bytes)
+  if (trailers && tth_entries_size(trailers->n_metadata, trailers->metadata) > limits->max_metadata_bytes) {
     code = TETHER_RESOURCE_EXHAUSTED;
-  if (code == TETHER_RESOURCE_EXHAUSTED) snprintf(why, sizeof why, "the trailers are larger than the limit");
+    snprintf(why, sizeof why, "the trailers are larger than the limit");
+  }
   if (!tth_call_try_end(call)) return;
   if (trailers && code == TETHER_OK) {
     const char *message;

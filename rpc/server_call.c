@@ -174,13 +174,10 @@ static tether_code check_headers(tether_call *call, const Tether__V1__Headers *h
 
 static void on_headers(tether_call *call, const tth_event *event, const tether_limits *limits) {
   tth_server_call_added(call->s.server, call); /* not when it was made: the connection's lock was held */
-  char why[320] = "the headers are larger than the limit";
+  char why[320];
   ProtobufCMessage *message;
-  tether_code code = TETHER_RESOURCE_EXHAUSTED;
-  /* Entries take less on the wire than they count; method and trace come on top. */
-  if (event->len <= limits->max_metadata_bytes + limits->max_forward_bytes + 8192)
-    code = tth_call_unpack(call, &tether__v1__headers__descriptor, event->bytes, event->len, SIZE_MAX, why, sizeof why,
-                           &message);
+  tether_code code =
+      tth_call_unpack_small(call, &tether__v1__headers__descriptor, event, limits, why, sizeof why, &message);
   if (code != TETHER_OK) {
     end_unhandled(call, code, why);
     return;
@@ -253,12 +250,12 @@ static void on_message(tether_call *call, const tth_event *event, const tether_l
   pool->submit(pool, &call->s.task);
 }
 
-static void on_cancel(tether_call *call, const tth_event *event) {
+static void on_cancel(tether_call *call, const tth_event *event, const tether_limits *limits) {
   ProtobufCMessage *message = NULL;
   char why[160];
   tether_cause *cause = NULL;
-  if (event->len <= 4096 && tth_call_unpack(call, &tether__v1__cancel__descriptor, event->bytes, event->len, SIZE_MAX,
-                                            why, sizeof why, &message) == TETHER_OK)
+  if (tth_call_unpack_small(call, &tether__v1__cancel__descriptor, event, limits, why, sizeof why, &message) ==
+      TETHER_OK)
     cause = tth_cause_from_wire(((const Tether__V1__Cancel *)message)->cause);
   tth_server_call_cancel(call, cause ? cause : tether_cause_canceled());
   tether_cause_unref(cause);
@@ -274,7 +271,7 @@ void tth_server_call_event(tether_call *call, const tth_event *event, const teth
       on_message(call, event, limits);
       break;
     case TTH_EVENT_CANCEL:
-      on_cancel(call, event);
+      on_cancel(call, event, limits);
       break;
     case TTH_EVENT_OVERSIZE:
       snprintf(why, sizeof why, "a request of %zu bytes is larger than the limit of %zu", event->len,

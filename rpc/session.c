@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "rpc/session_impl.h"
+#include "rpc/unpack.h"
 #include "tether/v1/frames.pb-c.h"
 
 /* HELLO and GOAWAY are small; more is not worth reading. */
@@ -75,19 +76,28 @@ static bool broken(tth_session *session, tth_event *event, const char *why) {
   return true;
 }
 
-static bool on_hello(tth_session *session, const tth_frame *frame, tth_event *event) {
-  if (session->hello_seen) return broken(session, event, "a second HELLO");
-  Tether__V1__Hello *hello =
-      frame->length <= SMALL_PAYLOAD ? tether__v1__hello__unpack(NULL, frame->length, frame->payload) : NULL;
-  if (!hello) return broken(session, event, "a HELLO that does not parse");
-  bool known = hello->version == 1;
+static void learn_limits(tth_session *session, const Tether__V1__Hello *hello) {
   if (hello->has_max_message_bytes && hello->max_message_bytes > 0)
     session->peer_limits.max_message_bytes = hello->max_message_bytes;
   if (hello->has_max_metadata_bytes && hello->max_metadata_bytes > 0)
     session->peer_limits.max_metadata_bytes = hello->max_metadata_bytes;
   session->peer_limits.max_streams = hello->has_max_streams ? hello->max_streams : session->limits.max_streams;
   snprintf(session->peer_origin, sizeof session->peer_origin, "%s", hello->origin ? hello->origin : "");
-  tether__v1__hello__free_unpacked(hello, NULL);
+}
+
+static bool on_hello(tth_session *session, const tth_frame *frame, tth_event *event) {
+  if (session->hello_seen) return broken(session, event, "a second HELLO");
+  char memory[1024], why[8];
+  ProtobufCMessage *message = NULL;
+  tth_arena arena;
+  tth_arena_init(&arena, memory, sizeof memory, SIZE_MAX);
+  bool parsed =
+      frame->length <= SMALL_PAYLOAD && tth_unpack(&tether__v1__hello__descriptor, frame->payload, frame->length,
+                                                   16 * SMALL_PAYLOAD, &arena, why, sizeof why, &message) == TETHER_OK;
+  bool known = parsed && ((const Tether__V1__Hello *)message)->version == 1;
+  if (known) learn_limits(session, (const Tether__V1__Hello *)message);
+  tth_arena_fini(&arena);
+  if (!parsed) return broken(session, event, "a HELLO that does not parse");
   if (!known) return broken(session, event, "a HELLO of a version other than 1");
   session->hello_seen = true;
   *event = (tth_event){.type = TTH_EVENT_HELLO};
