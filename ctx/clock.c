@@ -28,6 +28,13 @@ void tth_clock_install(const tether_clock *clock) {
   atomic_store_explicit(&current.installed, clock != NULL, memory_order_release);
 }
 
+/* A fork may have come in the middle of tth_clock_install. */
+void tth_clock_after_fork(void) {
+  if (atomic_load(&current.version) % 2 == 0) return;
+  atomic_store(&current.installed, false);
+  atomic_fetch_add(&current.version, 1);
+}
+
 bool tth_clock_is_virtual(void) { return atomic_load_explicit(&current.installed, memory_order_acquire); }
 
 bool tth_clock_installed(tether_clock *clock) {

@@ -17,6 +17,7 @@ static void in_child(void) {
   ++tth_generation;
   tth_attach_after_fork();
   tth_after_after_fork();
+  tth_clock_after_fork();
   tth_timer_after_fork();
   tth_service_after_fork();
   tth_signal_after_fork();

@@ -52,6 +52,7 @@ void tth_service_wake(void);
 void tth_signal_serve(void);
 
 /* What is left of all this in the child of a fork. */
+void tth_clock_after_fork(void);
 void tth_timer_after_fork(void);
 void tth_service_after_fork(void);
 void tth_signal_after_fork(void);
