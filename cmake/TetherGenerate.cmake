@@ -1,8 +1,10 @@
 # tether_generate(TARGET <target> PROTOS <file>... [BASE <dir>] [IMPORT_DIRS <dir>...])
+# tether_generate(<target> <file>... [BASE <dir>] [IMPORT_DIRS <dir>...])
 #
 # Compiles .proto files with protoc-c and protoc-gen-tether and adds the result to <target>: x.proto gives
 # x.pb-c.{h,c} with the messages and x.tether.{h,c} with the stubs. The target, and what links it, can include them
-# as "x.pb-c.h" and "x.tether.h"; it must link tether (tether::tether where tether is installed) itself.
+# as "x.pb-c.h" and "x.tether.h"; it must link tether (tether::tether where tether is installed) itself. To be called
+# in the directory that makes the target.
 #
 #   PROTOS       relative to the current source directory, or to an import directory: PROTOS shop/v1/cart.proto, or,
 #                as protobuf-c ships no C code for the well-known types, PROTOS google/protobuf/empty.proto
@@ -18,9 +20,14 @@ find_path(TETHER_PROTOC_INCLUDE_DIR google/protobuf/descriptor.proto)
 find_path(TETHER_PROTOBUF_C_INCLUDE_DIR protobuf-c/protobuf-c.proto)
 mark_as_advanced(PROTOC_EXECUTABLE PROTOC_C_EXECUTABLE TETHER_PROTOC_INCLUDE_DIR TETHER_PROTOBUF_C_INCLUDE_DIR)
 
-# Sets <var> to the directory of tether/options.proto: beside this file in the source tree; where tether is installed,
-# under share or include of the prefix, three levels up (lib/cmake/tether) or four (lib/<architecture>/cmake/tether).
+# Sets <var> to the directory of tether/options.proto: where the package says; else beside this file in the source
+# tree, or under share or include of the prefix it is installed in, three levels up (lib/cmake/tether) or four
+# (lib/<architecture>/cmake/tether).
 function(_tether_proto_dir var)
+  if(TETHER_PROTO_DIR)
+    set(${var} ${TETHER_PROTO_DIR} PARENT_SCOPE)
+    return()
+  endif()
   foreach(dir ../proto ../../../share/tether/proto ../../../../share/tether/proto ../../../include ../../../../include)
     if(EXISTS ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/${dir}/tether/options.proto)
       get_filename_component(dir ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/${dir} ABSOLUTE)
@@ -33,6 +40,11 @@ endfunction()
 
 function(tether_generate)
   cmake_parse_arguments(PARSE_ARGV 0 arg "" "TARGET;BASE" "PROTOS;IMPORT_DIRS")
+  if(NOT DEFINED arg_TARGET AND NOT DEFINED arg_PROTOS)
+    list(POP_FRONT arg_UNPARSED_ARGUMENTS arg_TARGET)
+    set(arg_PROTOS ${arg_UNPARSED_ARGUMENTS})
+    set(arg_UNPARSED_ARGUMENTS "")
+  endif()
   if(arg_UNPARSED_ARGUMENTS OR arg_KEYWORDS_MISSING_VALUES)
     message(FATAL_ERROR "tether_generate: unknown or empty: ${arg_UNPARSED_ARGUMENTS} ${arg_KEYWORDS_MISSING_VALUES}")
   endif()

@@ -11,13 +11,12 @@ char *tth_position_text(struct tth_arena *arena, struct tth_position position) {
 
 void tth_diag_at(struct tth_diag *diag, struct tth_position position, const char *format, ...) {
   struct tth_arena scratch = {0};
-  char message[1024];
+  tth_text_printf(&diag->text, "%s%s: ", diag->text.len ? "\n" : "", tth_position_text(&scratch, position));
+  tth_arena_fini(&scratch);
   va_list args;
   va_start(args, format);
-  vsnprintf(message, sizeof message, format, args);
+  tth_text_vprintf(&diag->text, format, args);
   va_end(args);
-  tth_text_printf(&diag->text, "%s%s: %s", diag->text.len ? "\n" : "", tth_position_text(&scratch, position), message);
-  tth_arena_fini(&scratch);
 }
 
 typedef Google__Protobuf__SourceCodeInfo__Location location;
@@ -40,7 +39,9 @@ struct tth_position tth_position_find(const Google__Protobuf__FileDescriptorProt
   size_t count = file->source_code_info ? file->source_code_info->n_location : 0;
   for (size_t i = 0; i < count; i++) {
     const location *place = file->source_code_info->location[i];
-    if (place->n_span >= 3 && starts_with(place, path)) {
+    bool known = place->n_span >= 3 && place->span[0] >= 0 && place->span[0] < INT32_MAX && place->span[1] >= 0 &&
+                 place->span[1] < INT32_MAX;
+    if (known && starts_with(place, path)) {
       return (struct tth_position){fallback.file, place->span[0] + 1, place->span[1] + 1};
     }
   }

@@ -13,11 +13,13 @@ static void emit_service(struct tth_text *out, const struct tth_service *service
   if (*service->comment) tth_text_puts(out, "\n");
   for (size_t i = 0; i < service->method_count; i++) emit_method(out, &service->methods[i]);
 
-  tth_text_printf(out,
-                  "/* The handlers of %s. A call of a method whose member is NULL ends with\n"
-                  " * TETHER_UNIMPLEMENTED. `data` is what was given to %s_register. */\n"
-                  "typedef struct %s_service {\n",
-                  service->name, service->prefix, service->prefix);
+  tth_text_printf(
+      out,
+      "/* The handlers of %s.\n"
+      " * A call of a method whose member is NULL ends with TETHER_UNIMPLEMENTED. `data` is what was given to\n"
+      " * %s_register. */\n"
+      "typedef struct %s_service {\n",
+      service->name, service->prefix, service->prefix);
   for (size_t i = 0; i < service->method_count; i++) {
     const struct tth_method *method = &service->methods[i];
     tth_emit_comment(out, "  ", method->comment);
@@ -27,8 +29,8 @@ static void emit_service(struct tth_text *out, const struct tth_service *service
   tth_text_printf(out, "} %s_service;\n\n", service->prefix);
 
   tth_text_printf(out,
-                  "/* Serves %s with these handlers; `service` must outlive the server. Returns as\n"
-                  " * tether_server_add. */\n",
+                  "/* Serves %s with these handlers.\n"
+                  " * `service` must outlive the server. Returns as tether_server_add. */\n",
                   service->name);
   struct tth_text open = {0}, table = {0};
   tth_text_printf(&open, "TETHER_MUST_USE tether_code %s_register(", service->prefix);

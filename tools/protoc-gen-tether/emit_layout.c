@@ -39,6 +39,8 @@ static size_t trimmed(const char *line, size_t len) {
 }
 
 void tth_emit_comment(struct tth_text *out, const char *indent, const char *comment) {
+  if (*comment == '*') comment++; /* the second star of a Javadoc comment */
+  while (*comment == '\n') comment++;
   size_t end = strlen(comment);
   while (end > 0 && strchr(" \t\r\v\f\n", comment[end - 1]) != NULL) end--;
   if (end == 0) return;

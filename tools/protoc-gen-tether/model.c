@@ -63,6 +63,17 @@ static struct tth_message build_message(const struct build *build, const char *f
   };
 }
 
+/* The place of (tether.method) in a method's options, of its field `field` if that has one of its own. */
+static struct tth_position option_position(const struct build *build, const struct tth_path *method, uint32_t field,
+                                           struct tth_position fallback) {
+  struct tth_path path = *method;
+  path.steps[path.count++] = METHOD_OPTIONS;
+  path.steps[path.count++] = TTH_METHOD_EXTENSION;
+  struct tth_position option = tth_position_find(build->file, &path, fallback);
+  path.steps[path.count++] = (int32_t)field;
+  return tth_position_find(build->file, &path, option);
+}
+
 static enum tth_shape shape_of(const method_proto *method) {
   if (method->client_streaming) return method->server_streaming ? TTH_BIDI_STREAMING : TTH_CLIENT_STREAMING;
   return method->server_streaming ? TTH_SERVER_STREAMING : TTH_UNARY;
@@ -75,7 +86,7 @@ static void check_method_names(const struct build *build, const method_proto *pr
     tth_diag_at(build->diag, method->position,
                 "rpc %s becomes the member `%s` in what protoc-c writes, which C reserves; rename it", method->name,
                 pbc);
-  } else if (!tth_name_usable(method->member)) {
+  } else if (!tth_name_is_identifier(method->member)) {
     tth_diag_at(build->diag, method->position, "rpc %s would be `%s` in C, which is no usable name; rename it",
                 method->name, method->member);
   }
@@ -87,9 +98,10 @@ static void build_method(const struct build *build, const struct tth_service *se
   method->position = tth_position_find(build->file, path, service->position);
   method->name = tth_arena_printf(arena, "%s.%s", service->name, proto->name);
   method->path = tth_arena_printf(arena, "/%s/%s", service->name, proto->name);
-  method->member = tth_name_snake(arena, proto->name);
-  method->prefix = tth_arena_printf(arena, "%s_%s", service->prefix, method->member);
-  method->client = tth_arena_printf(arena, "%s_client_%s", service->prefix, method->member);
+  const char *snake = tth_name_snake(arena, proto->name);
+  method->member = tth_name_is_reserved(snake) ? tth_arena_printf(arena, "%s_", snake) : snake;
+  method->prefix = tth_arena_printf(arena, "%s_%s", service->prefix, snake);
+  method->client = tth_arena_printf(arena, "%s_client_%s", service->prefix, snake);
   method->comment = comment_of(build, path);
   method->shape = shape_of(proto);
   check_method_names(build, proto, method);
@@ -100,12 +112,10 @@ static void build_method(const struct build *build, const struct tth_service *se
   }
   method->request = build_message(build, proto->input_type, method);
   method->reply = build_message(build, proto->output_type, method);
-  const char *problem = tth_method_options_read(arena, proto->options, &method->options);
+  uint32_t field;
+  const char *problem = tth_method_options_read(arena, proto->options, &method->options, &field);
   if (problem != NULL) {
-    struct tth_path option = *path;
-    option.steps[option.count++] = METHOD_OPTIONS;
-    option.steps[option.count++] = TTH_METHOD_EXTENSION;
-    tth_diag_at(build->diag, tth_position_find(build->file, &option, method->position),
+    tth_diag_at(build->diag, option_position(build, path, field, method->position),
                 "option (tether.method) of rpc %s %s", method->name, problem);
   }
 }
@@ -117,9 +127,12 @@ static void build_service(const struct build *build, const service_proto *proto,
   struct tth_path path = {{FILE_SERVICE, index}, 2};
   service->position = tth_position_find(build->file, &path, (struct tth_position){.file = build->file->name});
   service->name = tth_arena_printf(arena, "%s%s%s", package, *package ? "." : "", proto->name);
-  service->prefix = tth_name_snake(arena, service->name);
+  struct tth_pbc_options options; /* build_file has reported what is wrong with them */
+  (void)tth_pbc_options_read(arena, build->file->options, &options);
+  if (options.c_package != NULL) package = options.c_package;
+  service->prefix = tth_name_snake(arena, tth_arena_printf(arena, "%s.%s", package, proto->name));
   service->comment = comment_of(build, &path);
-  if (*service->prefix == '\0' || (*service->prefix >= '0' && *service->prefix <= '9')) {
+  if (!tth_name_is_identifier(service->prefix)) {
     tth_diag_at(build->diag, service->position, "service %s would be `%s` in C, which is no usable name; rename it",
                 service->name, service->prefix);
   }
@@ -154,10 +167,11 @@ static void refuse_proto3_optional(const struct build *build, const message_prot
   }
 }
 
-/* Names below are built from the file's, and protoc puts them together with the output directory unchecked. */
+/* Names below are built from the file's: protoc puts them together with the output directory unchecked, and they
+ * stand in comments and #include lines. */
 static bool stays_inside(const char *name) {
   for (const char *c = name; *c; c++) {
-    if ((unsigned char)*c < ' ' || *c == '\x7f' || *c == '\\' || *c == '"') return false;
+    if ((unsigned char)*c < ' ' || strchr("\x7f\\\"*", *c) != NULL) return false;
   }
   for (const char *piece = name;; piece++) {
     size_t len = strcspn(piece, "/");
@@ -174,7 +188,8 @@ static void build_file(const struct build *build, struct tth_file *model) {
   struct tth_pbc_options options;
   if (!stays_inside(file->name)) {
     tth_diag_at(build->diag, top,
-                "no output can be written for a file of this name: it could leave the output directory");
+                "no output can be written for a file of this name: it could break out of the output directory or "
+                "of a comment");
   }
   if (file->syntax != NULL && strcmp(file->syntax, "proto2") != 0 && strcmp(file->syntax, "proto3") != 0) {
     tth_diag_at(build->diag, top, "syntax \"%s\" is not supported", file->syntax);

@@ -20,7 +20,7 @@ struct tth_message {
 struct tth_method {
   const char *name;    /* demo.v1.Greeter.SayHello */
   const char *path;    /* /demo.v1.Greeter/SayHello */
-  const char *member;  /* say_hello */
+  const char *member;  /* say_hello; with _ behind where C reserves it */
   const char *prefix;  /* demo_v1_greeter_say_hello */
   const char *client;  /* demo_v1_greeter_client_say_hello */
   const char *comment; /* as in the .proto, "" if none */

@@ -74,7 +74,7 @@ char *tth_name_snake(struct tth_arena *arena, const char *dotted) {
 }
 
 bool tth_name_is_reserved(const char *name) {
-  /* Lower case only, as converted names are. bool, true and false are macros of <stdbool.h>; linux and unix of
+  /* Lower case only, as converted names are. bool, true, false and errno are macros of headers; linux and unix of
    * GNU C. */
   static const char *const reserved[] = {
       "asm",  "auto",   "bool",   "break",  "case",     "char",   "const", "continue", "default", "do",     "double",
@@ -86,8 +86,6 @@ bool tth_name_is_reserved(const char *name) {
   }
   return false;
 }
-
-bool tth_name_usable(const char *name) { return *name != '\0' && !is_digit(*name) && !tth_name_is_reserved(name); }
 
 bool tth_name_is_identifier(const char *name) {
   if (*name == '\0' || is_digit(*name)) return false;

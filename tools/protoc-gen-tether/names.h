@@ -17,15 +17,13 @@
 char *tth_name_pbc_type(struct tth_arena *arena, const char *dotted);
 char *tth_name_pbc_lower(struct tth_arena *arena, const char *dotted);
 
-/* Our name of a dotted name. May come out empty or with a digit in front ("_", "_1"): see tth_name_usable. */
+/* Our name of a dotted name. May come out empty or with a digit in front, from "_" and "_1". */
 char *tth_name_snake(struct tth_arena *arena, const char *dotted);
 
-/* Whether a converted name can stand in C on its own: an identifier, and no keyword of C11 or predefined macro of
- * GNU C. */
+/* Whether a converted name is a keyword of C11 or a macro that may be in sight (bool, linux). */
 bool tth_name_is_reserved(const char *name);
-bool tth_name_usable(const char *name);
 
-/* Whether `name` is an identifier of the .proto language; with dots, a sequence of them. */
+/* Whether `name` is an identifier of the .proto language and of C; a sequence of them with dots between. */
 bool tth_name_is_identifier(const char *name);
 bool tth_name_is_dotted(const char *name);
 

@@ -4,6 +4,7 @@
  * options.proto of another version, another extension under our number, and values that contradict each other. */
 #include "options.h"
 
+#include "names.h"
 #include "text.h"
 #include "wire.h"
 
@@ -57,8 +58,9 @@ static const char *set_method_option(struct tth_arena *arena, const struct tth_w
 }
 
 const char *tth_method_options_read(struct tth_arena *arena, const Google__Protobuf__MethodOptions *options,
-                                    struct tth_method_options *read) {
+                                    struct tth_method_options *read, uint32_t *faulty_field) {
   *read = (struct tth_method_options){0};
+  *faulty_field = 0;
   if (options == NULL) return NULL;
   struct tth_text bytes = {0};
   bool refuses_idempotent = false;
@@ -67,6 +69,7 @@ const char *tth_method_options_read(struct tth_arena *arena, const Google__Proto
   struct tth_wire_field field;
   while (problem == NULL && tth_wire_next(&wire, &field)) {
     problem = set_method_option(arena, &field, read, &refuses_idempotent);
+    if (problem != NULL) *faulty_field = field.number;
   }
   if (problem == NULL && !tth_wire_done(&wire)) problem = "does not parse: another extension uses its number";
   tth_text_fini(&bytes);
@@ -96,6 +99,9 @@ const char *tth_pbc_options_read(struct tth_arena *arena, const Google__Protobuf
     }
   }
   if (problem == NULL && !tth_wire_done(&wire)) problem = "does not parse: another extension uses its number";
+  if (problem == NULL && read->c_package != NULL && *read->c_package && !tth_name_is_dotted(read->c_package)) {
+    problem = "has a c_package that is no package name";
+  }
   tth_text_fini(&bytes);
   return problem;
 }

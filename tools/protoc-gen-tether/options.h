@@ -24,9 +24,10 @@ struct tth_pbc_options {
   bool no_generate;
 };
 
-/* Both return NULL, or what is wrong. `options` may be NULL. */
+/* Both return NULL, or what is wrong. `options` may be NULL. `*field` is the field of tether.MethodOptions that is
+ * wrong, 0 if it is not one. */
 const char *tth_method_options_read(struct tth_arena *arena, const Google__Protobuf__MethodOptions *options,
-                                    struct tth_method_options *read);
+                                    struct tth_method_options *read, uint32_t *field);
 const char *tth_pbc_options_read(struct tth_arena *arena, const Google__Protobuf__FileOptions *options,
                                  struct tth_pbc_options *read);
 

@@ -1,6 +1,5 @@
 #include "text.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,15 +25,20 @@ void tth_text_add(struct tth_text *text, const char *bytes, size_t len) {
 
 void tth_text_puts(struct tth_text *text, const char *string) { tth_text_add(text, string, strlen(string)); }
 
-void tth_text_printf(struct tth_text *text, const char *format, ...) {
-  va_list args, again;
-  va_start(args, format);
+void tth_text_vprintf(struct tth_text *text, const char *format, va_list args) {
+  va_list again;
   va_copy(again, args);
   int len = vsnprintf(NULL, 0, format, args);
   reserve(text, (size_t)len);
   vsnprintf(text->data + text->len, (size_t)len + 1, format, again);
   text->len += (size_t)len;
   va_end(again);
+}
+
+void tth_text_printf(struct tth_text *text, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  tth_text_vprintf(text, format, args);
   va_end(args);
 }
 

@@ -2,6 +2,7 @@
 #ifndef TTH_TEXT_H
 #define TTH_TEXT_H
 
+#include <stdarg.h>
 #include <stddef.h>
 
 struct tth_text {
@@ -13,6 +14,7 @@ struct tth_text {
 void tth_text_add(struct tth_text *text, const char *bytes, size_t len);
 void tth_text_puts(struct tth_text *text, const char *string);
 void tth_text_printf(struct tth_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void tth_text_vprintf(struct tth_text *text, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 void tth_text_fini(struct tth_text *text);
 
 #endif

@@ -1,0 +1,3 @@
+/* Written by protoc-gen-tether. Do not edit.
+ * Source: no_service.proto */
+#include "no_service.tether.h"
