@@ -6,9 +6,9 @@
  * Failure modes: without memory the result is a static context that is done, with the cause "out of
  * memory"; below a context inherited over fork one with the cause "inherited across fork". Both may be
  * referenced and freed like any other. */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "ctx/node.h"
@@ -135,6 +135,14 @@ const tether_ctx *tether_ctx_ref(const tether_ctx *ctx) {
   return ctx;
 }
 
+/* close(2) is a cancellation point, and the rest of a release must still come. */
+static void close_uncancelled(int fd) {
+  int cancel_state;
+  (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+  (void)close(fd);
+  (void)pthread_setcancelstate(cancel_state, NULL);
+}
+
 /* Undoes everything but the parent reference and the memory. In a process that inherited the context the
  * descriptor is the parent process's, and the locks and lists may be in any state: leave them alone. */
 static void scope_fini(tth_scope *scope) {
@@ -142,7 +150,7 @@ static void scope_fini(tth_scope *scope) {
     if (atomic_load_explicit(&scope->state, memory_order_acquire) & TTH_ATTACHED) tth_detach(scope);
     if (scope->head.kind == TTH_MERGE) tth_after_unhook((tth_merge *)scope);
     const int fd = atomic_load_explicit(&scope->fd, memory_order_relaxed);
-    if (fd >= 0) (void)syscall(SYS_close, fd); /* not a cancellation point, as close(2) is */
+    if (fd >= 0) close_uncancelled(fd);
   }
   tether_cause_unref(tth_state_cause(atomic_load_explicit(&scope->state, memory_order_acquire)));
   tether_cause_unref(scope->own_cause);

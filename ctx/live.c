@@ -15,7 +15,8 @@ static struct shard { _Alignas(64) _Atomic int64_t count; } shards[SHARDS];
 
 unsigned tth_thread_number(void) {
   static _Atomic unsigned last;
-  static __thread unsigned mine; /* 0: none yet */
+  /* One word of static TLS: no call to find it from the shared library. 0: none yet. */
+  static __thread unsigned mine __attribute__((tls_model("initial-exec")));
   if (TTH_UNLIKELY(mine == 0)) mine = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
   return mine;
 }
