@@ -96,7 +96,7 @@ static void noting_the_place_returns_the_context(void **state) {
   tether_ctx_free(ctx);
 }
 
-static tether_ctx *forgotten; /* not out of reach, or LeakSanitizer would report it as well */
+static tether_ctx *volatile forgotten; /* not out of reach, or LeakSanitizer would report it as well */
 
 static void exit_with_forgotten_context(void *forget) {
   forgotten = tether_ctx_with_cancel(tether_ctx_background());
