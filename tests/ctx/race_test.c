@@ -575,6 +575,7 @@ static bool brief_one_story(struct scene *scene) {
   const tether_cause *cause = tether_ctx_cause(scene->mid);
   bool fine = tether_ctx_err(scene->mid) == (cause == cause_one ? TETHER_DEADLINE_EXCEEDED : TETHER_CANCELLED);
   fine = fine && scene->seen[0] == tether_ctx_err(scene->mid) && scene->why[0] == cause && scene->why[1] == cause;
+  (void)tether_after_stop_wait(&scene->calls[1].after); /* the timer's thread may still be at it */
   free_chain(scene);
   return fine;
 }
