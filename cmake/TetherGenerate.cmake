@@ -14,6 +14,7 @@
 #
 # "tether/options.proto" and what comes with protoc and protobuf-c can always be imported. A changed import rebuilds
 # what imports it.
+cmake_policy(VERSION 3.22) # of this file alone
 find_program(PROTOC_EXECUTABLE protoc)
 find_program(PROTOC_C_EXECUTABLE protoc-gen-c)
 find_path(TETHER_PROTOC_INCLUDE_DIR google/protobuf/descriptor.proto)
@@ -112,7 +113,8 @@ endfunction()
 # errors say more than protoc-c's.
 function(_tether_generate_one path name out imports generated_var)
   string(REGEX REPLACE "\\.proto$" "" stem ${name})
-  set(outputs ${out}/${stem}.tether.c ${out}/${stem}.tether.h ${out}/${stem}.pb-c.c ${out}/${stem}.pb-c.h)
+  # In the order of protoc's dependency file: Ninja looks for the first one there.
+  set(outputs ${out}/${stem}.pb-c.c ${out}/${stem}.pb-c.h ${out}/${stem}.tether.c ${out}/${stem}.tether.h)
   add_custom_command(
     OUTPUT ${outputs}
     COMMAND ${PROTOC_EXECUTABLE} --plugin=protoc-gen-tether=$<TARGET_FILE:tether::protoc-gen-tether>
