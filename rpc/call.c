@@ -8,6 +8,7 @@
 
 #include "rpc/futex.h"
 #include "rpc/unpack.h"
+#include "rpc/utf8.h"
 
 /* Room for a message of at most this many bytes; a status message is for people. */
 #define MESSAGE_MAX 1024
@@ -76,9 +77,21 @@ tether_code tether_call_wait(tether_call *call) {
   return call->code;
 }
 
+/* A copy that is UTF-8, since a status that is not would not be read: cut between characters, '?' for what is none. */
+static char *text_copy(const char *text) {
+  char *copy = strndup(text, MESSAGE_MAX);
+  if (!copy) return NULL;
+  size_t len = strlen(copy);
+  if (len == MESSAGE_MAX)
+    while (len > MESSAGE_MAX - 3 && ((unsigned char)text[len] & 0xC0) == 0x80) len--;
+  copy[len] = 0;
+  for (size_t at = 0; (at += tth_utf8_prefix((uint8_t *)copy + at, len - at)) < len;) copy[at] = '?';
+  return copy;
+}
+
 void tth_call_set_message(tether_call *call, const char *text) {
   free(call->message);
-  call->message = text && *text ? strndup(text, MESSAGE_MAX) : NULL;
+  call->message = text && *text ? text_copy(text) : NULL;
 }
 
 tether_code tether_call_code(const tether_call *call) { return call->code; }

@@ -52,6 +52,7 @@ struct tether_call {
       tether_call *wait_prev, *wait_next;
       /* I/O thread: what has come so far */
       ProtobufCMessage *io_reply;
+      bool io_headers; /* HEADERS have come */
       tether_metadata *io_initial;
       tether_code io_code; /* not OK: the reply could not be taken */
       char io_why[160];

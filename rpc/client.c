@@ -24,16 +24,14 @@ static void on_timer(void *data);
 
 tether_limits tth_limits_of(const tether_limits *given) {
   tether_limits limits = given ? *given : (tether_limits){0};
-  /* A list must fit into one frame of a batch, with room for the method and the trace. */
-  size_t metadata_most = TTH_BATCH_MAX / 4;
   if (limits.max_message_bytes == 0) limits.max_message_bytes = (size_t)4 << 20;
   if (limits.max_message_bytes > UINT32_MAX) limits.max_message_bytes = UINT32_MAX;
   if (limits.max_metadata_bytes == 0) limits.max_metadata_bytes = (size_t)8 << 10;
-  if (limits.max_metadata_bytes > metadata_most) limits.max_metadata_bytes = metadata_most;
+  if (limits.max_metadata_bytes > TTH_METADATA_MOST) limits.max_metadata_bytes = TTH_METADATA_MOST;
   if (limits.max_unpacked_bytes == 0) limits.max_unpacked_bytes = 4 * limits.max_message_bytes;
   if (limits.max_streams == 0) limits.max_streams = 1024;
   if (limits.max_forward_bytes == 0) limits.max_forward_bytes = (size_t)4 << 10;
-  if (limits.max_forward_bytes > metadata_most) limits.max_forward_bytes = metadata_most;
+  if (limits.max_forward_bytes > TTH_METADATA_MOST) limits.max_forward_bytes = TTH_METADATA_MOST;
   return limits;
 }
 
@@ -106,8 +104,8 @@ static int64_t jittered(int64_t delay_ns) {
 /* How long to wait before the next attempt; the lock is held. */
 static int64_t next_delay_locked(tether_client *client) {
   int64_t delay = client->backoff_ns ? client->backoff_ns : client->backoff_initial_ns;
-  int64_t grown = delay / 5 * 8;
-  client->backoff_ns = grown < client->backoff_max_ns ? grown : client->backoff_max_ns;
+  int64_t most = client->backoff_max_ns;
+  client->backoff_ns = delay < most / 8 * 5 ? delay / 5 * 8 : most;
   int64_t at = tether_time_add(client->attempt_at_ns, jittered(delay)), now = tether_now_ns();
   return at > now ? at - now : 0;
 }
@@ -353,7 +351,7 @@ static bool wait_for_none(tether_client *client, int64_t deadline_ns) {
   struct timespec at = {.tv_sec = (time_t)(deadline_ns / TETHER_SEC), .tv_nsec = (long)(deadline_ns % TETHER_SEC)};
   bool in_time = true;
   pthread_mutex_lock(&client->mu);
-  while (in_time && (client->conn_count > 0 || client->calls > 0))
+  while (in_time && (client->conn_count > 0 || client->calls > 0 || client->waiters > 0))
     in_time = pthread_cond_timedwait(&client->changed, &client->mu, &at) == 0;
   pthread_mutex_unlock(&client->mu);
   return in_time;
@@ -398,11 +396,16 @@ tether_code tether_client_wait_ready(tether_client *client, const tether_ctx *ct
   tether_ctx_after_func(ctx, &after, NULL, wake_waiters, client);
   tether_code code = TETHER_OK;
   pthread_mutex_lock(&client->mu);
+  client->waiters++;
   while (client->state != TETHER_READY && code == TETHER_OK) {
     code = client->closing ? TETHER_CANCELLED : tether_ctx_err(ctx);
     if (code == TETHER_OK) pthread_cond_wait(&client->changed, &client->mu);
   }
   pthread_mutex_unlock(&client->mu);
   tether_after_stop_wait(&after);
+  pthread_mutex_lock(&client->mu); /* the last touch: a close waits for it */
+  client->waiters--;
+  if (client->closing) pthread_cond_broadcast(&client->changed);
+  pthread_mutex_unlock(&client->mu);
   return code;
 }

@@ -108,6 +108,9 @@ void tth_client_call_lost(tether_call *call, const char *why) {
 
 /* ---- Starting ------------------------------------------------------------------------------ */
 
+/* HEADERS are one frame, which must fit into a batch beside a short message. */
+#define HEADERS_MOST (TTH_BATCH_MAX / 2)
+
 /* Opens the call's stream; what keeps it from being sent on this connection is said in *why. The lock is held. */
 static tether_code open_stream(tether_call *call, tth_session *session, tth_out **out, const char **why) {
   const tether_limits *peer = tth_session_peer_limits(session);
@@ -116,6 +119,8 @@ static tether_code open_stream(tether_call *call, tth_session *session, tth_out 
   size_t body_len = body ? body->len : (*out)->len - 2 * TTH_FRAME_HEADER - head;
   *why = "the server is shutting down; the call was not sent";
   if (tth_session_going_away(session)) return TETHER_UNAVAILABLE;
+  *why = "the metadata, values and trace are larger than one frame takes";
+  if (head > HEADERS_MOST) return TETHER_RESOURCE_EXHAUSTED;
   *why = "the request is larger than the server takes";
   if (body_len > peer->max_message_bytes) return TETHER_RESOURCE_EXHAUSTED;
   *why = "the metadata is larger than the server takes";
@@ -243,9 +248,26 @@ static void reply_refused(tether_call *call, tether_code code, const char *why) 
   tether_cause_unref(cause);
 }
 
+/* Takes received entries as a new list; NULL if there are none. */
+static tether_code take_entries(size_t count, Tether__V1__Entry *const *entries, tether_metadata **list) {
+  tether_metadata *made = count ? tether_metadata_new() : NULL;
+  if (!made) return count ? TETHER_RESOURCE_EXHAUSTED : TETHER_OK;
+  tether_code code = tth_metadata_from_entries(made, count, entries);
+  if (code == TETHER_OK)
+    *list = made;
+  else
+    tether_metadata_free(made);
+  return code;
+}
+
 static void on_headers(tether_call *call, const tth_event *event, const tether_limits *limits) {
   ProtobufCMessage *message;
   char why[160];
+  if (call->c.io_headers) { /* each would take memory until the call has ended */
+    reply_refused(call, TETHER_INTERNAL, "initial metadata twice");
+    return;
+  }
+  call->c.io_headers = true;
   tether_code code =
       tth_call_unpack_small(call, &tether__v1__headers__descriptor, event, limits, why, sizeof why, &message);
   if (code == TETHER_OK) {
@@ -253,8 +275,8 @@ static void on_headers(tether_call *call, const tth_event *event, const tether_l
     snprintf(why, sizeof why, "the initial metadata is larger than the limit, or out of memory");
     if (tth_entries_size(headers->n_metadata, headers->metadata) > limits->max_metadata_bytes)
       code = TETHER_RESOURCE_EXHAUSTED;
-    else if (!call->c.io_initial && (call->c.io_initial = tether_metadata_new()))
-      code = tth_metadata_from_entries(call->c.io_initial, headers->n_metadata, headers->metadata);
+    else
+      code = take_entries(headers->n_metadata, headers->metadata, &call->c.io_initial);
   }
   if (code != TETHER_OK) reply_refused(call, code, why);
 }
@@ -303,9 +325,7 @@ static void on_trailers(tether_call *call, const tth_event *event, const tether_
     call->cause = tth_cause_from_wire(trailers->cause);
     call->reply = call->c.io_reply;
     call->initial = call->c.io_initial;
-    call->trailers = trailers->n_metadata ? tether_metadata_new() : NULL;
-    if (call->trailers &&
-        tth_metadata_from_entries(call->trailers, trailers->n_metadata, trailers->metadata) != TETHER_OK) {
+    if (take_entries(trailers->n_metadata, trailers->metadata, &call->trailers) != TETHER_OK) {
       call->code = TETHER_RESOURCE_EXHAUSTED;
       tth_call_set_message(call, "out of memory");
     }

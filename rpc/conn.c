@@ -156,12 +156,16 @@ static void on_received(void *owner, const uint8_t *batch, size_t len) {
   for (bool more = true; more;) {
     size_t n = collect_locked(conn, events);
     pthread_mutex_unlock(&conn->mu);
-    more = n == EVENTS_AT_ONCE;
+    more = n == EVENTS_AT_ONCE && events[n - 1].type != TTH_EVENT_BROKEN;
     for (size_t i = 0; i < n; i++) deliver(conn, &events[i]);
     pthread_mutex_lock(&conn->mu);
   }
   conn->corked = false;
+  /* A client that was told to go has no more use for the connection once its calls are answered. */
+  bool done =
+      conn->role == TTH_CLIENT && tth_session_going_away(conn->session) && tth_session_stream_count(conn->session) == 0;
   tth_conn_unlock(conn);
+  if (done) conn->link->ops->close(conn->link);
 }
 
 static void on_sent(void *owner) {

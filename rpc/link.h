@@ -21,6 +21,9 @@
 /* A batch stays under nng's default receive limit (1 MiB), so that any nng pair socket can be the peer. */
 #define TTH_BATCH_MAX ((size_t)512 * 1024)
 
+/* HEADERS and TRAILERS are one frame each, so a list must fit into a batch, with room for what is beside it. */
+#define TTH_METADATA_MOST (TTH_BATCH_MAX / 4)
+
 typedef struct tth_link tth_link;
 
 /* What the owner of a link is told. */

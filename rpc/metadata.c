@@ -47,7 +47,7 @@ static bool key_is_valid(const char *key, size_t len) {
   return true;
 }
 
-static bool key_is_binary(const char *key, size_t len) { return len > 4 && memcmp(key + len - 4, "-bin", 4) == 0; }
+static bool key_is_binary(const char *key, size_t len) { return len >= 4 && memcmp(key + len - 4, "-bin", 4) == 0; }
 
 static bool value_is_text(const char *value, size_t len) {
   for (size_t i = 0; i < len; i++)

@@ -74,6 +74,7 @@ tether_code tether_server_add(tether_server *server, const tether_served_method 
   bool found = false;
   for (size_t i = 0; i < count; i++) {
     find_route(server, methods[i].method->path, &found);
+    for (size_t j = 0; j < i && !found; j++) found = strcmp(methods[i].method->path, methods[j].method->path) == 0;
     if (found) return TETHER_ALREADY_EXISTS;
   }
   tth_route *grown = realloc(server->routes, (server->route_count + count) * sizeof *grown);
@@ -150,18 +151,23 @@ tether_code tether_server_listen(tether_server *server, const char *url) {
   tth_listener *listener;
   if (!url) return TETHER_INVALID_ARGUMENT;
   pthread_mutex_lock(&server->mu);
-  tth_listener **grown = realloc(server->listeners, (server->listener_count + 1) * sizeof *grown);
-  if (grown) server->listeners = grown;
   bool stopping = server->stopping;
   pthread_mutex_unlock(&server->mu);
   if (stopping) return TETHER_FAILED_PRECONDITION;
-  if (!grown) return TETHER_RESOURCE_EXHAUSTED;
   tether_code code = server->transport->listen(url, server->tls, on_accepted, server, &listener);
   if (code != TETHER_OK) return code;
   pthread_mutex_lock(&server->mu);
-  server->listeners[server->listener_count++] = listener;
+  stopping = server->stopping; /* a shutdown would not see this listener any more */
+  tth_listener **grown =
+      stopping ? NULL : realloc(server->listeners, (server->listener_count + 1) * sizeof(tth_listener *));
+  if (grown) {
+    server->listeners = grown;
+    server->listeners[server->listener_count++] = listener;
+  }
   pthread_mutex_unlock(&server->mu);
-  return TETHER_OK;
+  if (grown) return TETHER_OK;
+  server->transport->listener_free(listener);
+  return stopping ? TETHER_FAILED_PRECONDITION : TETHER_RESOURCE_EXHAUSTED;
 }
 
 uint16_t tether_server_port(const tether_server *server) {
@@ -175,10 +181,10 @@ uint16_t tether_server_port(const tether_server *server) {
 
 void tth_server_call_added(tether_server *server, tether_call *call) {
   pthread_mutex_lock(&server->mu);
-  server->calls++;
   call->s.next = server->calls_first;
   if (call->s.next) call->s.next->s.prev = call;
   server->calls_first = call;
+  if (server->stopping) pthread_cond_broadcast(&server->changed);
   pthread_mutex_unlock(&server->mu);
 }
 
@@ -190,15 +196,10 @@ void tth_server_call_gone(tether_server *server, tether_call *call) {
   pthread_mutex_unlock(&server->mu);
 }
 
-size_t tth_server_calls(tether_server *server) {
-  pthread_mutex_lock(&server->mu);
-  size_t calls = server->calls;
-  pthread_mutex_unlock(&server->mu);
-  return calls;
-}
+size_t tth_server_calls(tether_server *server) { return server->calls; }
 
 /* Waits for *count to become 0 until the deadline; false if it did not. */
-static bool wait_for_none(tether_server *server, const size_t *count, int64_t deadline_ns) {
+static bool wait_for_none(tether_server *server, const _Atomic size_t *count, int64_t deadline_ns) {
   struct timespec at = {.tv_sec = (time_t)(deadline_ns / TETHER_SEC), .tv_nsec = (long)(deadline_ns % TETHER_SEC)};
   bool in_time = true;
   pthread_mutex_lock(&server->mu);
@@ -213,11 +214,15 @@ static bool wait_for_none(tether_server *server, const size_t *count, int64_t de
   return none;
 }
 
-/* The next call that has not been told of the shutdown, referenced. */
+/* The next call that has not been told of the shutdown, referenced; waits for one. NULL once there are no calls. */
 static tether_call *next_to_cancel(tether_server *server) {
   pthread_mutex_lock(&server->mu);
-  tether_call *call = server->calls_first;
-  while (call && call->s.told) call = call->s.next;
+  tether_call *call = NULL;
+  while (server->calls > 0) {
+    for (call = server->calls_first; call && call->s.told;) call = call->s.next;
+    if (call) break;
+    pthread_cond_wait(&server->changed, &server->mu);
+  }
   if (call) {
     call->s.told = true;
     tether_call_ref(call);
@@ -262,7 +267,6 @@ void tether_server_shutdown(tether_server *server, int64_t grace_ns) {
       tether_call_unref(call);
     }
     tether_cause_unref(cause);
-    (void)wait_for_none(server, &server->calls, TETHER_FOREVER);
   }
   each_conn(server, tth_conn_close_gently);
   if (!wait_for_none(server, &server->conn_count, tether_time_add(tether_now_ns(), TTH_CLOSE_BOUND_NS)))

@@ -33,9 +33,10 @@ struct tether_server {
   tth_listener **listeners;
   size_t listener_count;
   tth_conn *conns;
-  size_t conn_count;
-  tether_call *calls_first; /* not ended */
-  size_t calls;
+  _Atomic size_t conn_count;
+  tether_call *calls_first; /* not ended, and their HEADERS were read */
+
+  _Atomic size_t calls; /* not ended; one more from the moment the connection has a stream for it */
 };
 
 /* tether_server_open over any transport. */
@@ -45,7 +46,7 @@ TETHER_MUST_USE tether_code tth_server_open_on(const tth_transport *transport, c
 /* The route of a path; NULL: not served. */
 const tth_route *tth_server_route(const tether_server *server, const char *path);
 
-/* One call more, one less. */
+/* The call's HEADERS are being read; it has ended. */
 void tth_server_call_added(tether_server *server, tether_call *call);
 void tth_server_call_gone(tether_server *server, tether_call *call);
 

@@ -27,6 +27,7 @@ tether_call *tth_server_call_new(tether_server *server, tth_conn *conn, tth_stre
   call->conn = tth_conn_ref(conn);
   call->stream = stream;
   call->path = "";
+  atomic_fetch_add(&server->calls, 1); /* a shutdown waits for it from here on */
   return call;
 }
 

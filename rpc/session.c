@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rpc/link.h"
 #include "rpc/session_impl.h"
 #include "rpc/unpack.h"
 #include "tether/v1/frames.pb-c.h"
@@ -81,6 +82,8 @@ static void learn_limits(tth_session *session, const Tether__V1__Hello *hello) {
     session->peer_limits.max_message_bytes = hello->max_message_bytes;
   if (hello->has_max_metadata_bytes && hello->max_metadata_bytes > 0)
     session->peer_limits.max_metadata_bytes = hello->max_metadata_bytes;
+  if (session->peer_limits.max_metadata_bytes > TTH_METADATA_MOST)
+    session->peer_limits.max_metadata_bytes = TTH_METADATA_MOST;
   session->peer_limits.max_streams = hello->has_max_streams ? hello->max_streams : session->limits.max_streams;
   snprintf(session->peer_origin, sizeof session->peer_origin, "%s", hello->origin ? hello->origin : "");
 }
@@ -131,6 +134,7 @@ static bool on_request(tth_session *session, const tth_frame *frame, tth_event *
     message = "more calls on this connection than the server announced";
   }
   if (refuse != TETHER_OK) {
+    if (session->refusals >= TTH_REFUSALS) return broken(session, event, "too many calls beyond the limit");
     if (tth_session_refuse(session, frame->stream, refuse, message)) return false;
     return broken(session, event, "out of memory");
   }
@@ -262,7 +266,8 @@ static bool on_cancel(tth_session *session, const tth_frame *frame, tth_event *e
     return false;
   }
   stream->discard = true;
-  if (!stream->user) return false;
+  if (!stream->user || stream->cancel_seen) return false; /* one says it all */
+  stream->cancel_seen = true;
   *event = (tth_event){
       .type = TTH_EVENT_CANCEL, .stream = stream, .user = stream->user, .bytes = frame->payload, .len = frame->length};
   return true;

@@ -49,7 +49,7 @@ typedef struct tth_stream {
   void *user; /* the call; NULL once it wants no more events */
   /* private */
   struct tth_stream *prev, *next; /* in one of the session's lists if `listed` */
-  bool listed, cancel_owed, discard;
+  bool listed, cancel_owed, cancel_seen, discard;
   tth_out *out, **out_end;
   tether_cause *cause; /* of the CANCEL to send */
   uint8_t *message;    /* being put together from slices */

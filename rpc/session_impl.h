@@ -6,6 +6,10 @@
 
 /* CANCELs for streams not seen yet (protocol.md, "Tombstones"); the oldest give way. */
 #define TTH_TOMBSTONES 64
+
+/* Refused streams whose answers have not left. A peer that opens more without reading the answers is cut off. */
+#define TTH_REFUSALS 1024
+
 #define TTH_PING_SIZE 32
 
 /* A list of streams, first in first out. */
@@ -33,6 +37,7 @@ struct tth_session {
 
   /* output */
   tth_out *control, **control_end; /* HELLO, GOAWAY, answers to refused streams */
+  size_t refusals;                 /* of those answers, how many */
   bool ping_owed, pong_owed;
   uint8_t pong[TTH_PING_SIZE]; /* only the latest PING is answered: memory stays bounded */
   tth_stream_list cancels;     /* CANCEL owed */

@@ -91,7 +91,10 @@ bool tth_session_refuse(tth_session *session, uint32_t stream, tether_code code,
   trailers.code = code;
   trailers.message = (char *)message;
   uint8_t payload[256];
-  return tth_session_control(session, TTH_TRAILERS, stream, payload, tether__v1__trailers__pack(&trailers, payload));
+  size_t len = tether__v1__trailers__pack(&trailers, payload);
+  if (!tth_session_control(session, TTH_TRAILERS, stream, payload, len)) return false;
+  session->refusals++;
+  return true;
 }
 
 tth_stream *tth_session_open(tth_session *session, void *user, tth_out *out) {
@@ -203,6 +206,7 @@ static bool write_control(tth_session *session, struct batch *batch) {
     memcpy(batch->to, out->data, out->len);
     wrote(batch, out->len);
     session->pending -= out->len;
+    if (out->data[4] == TTH_TRAILERS) session->refusals--;
     session->control = out->next;
     if (!session->control) session->control_end = &session->control;
     free(out);
