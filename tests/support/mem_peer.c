@@ -15,7 +15,10 @@ static void on_received(void *owner, const uint8_t *batch, size_t len) {
   heard->len += len;
 }
 
-static void on_sent(void *owner) { (void)owner; }
+static void on_sent(void *owner) {
+  tst_mem_peer *peer = owner;
+  peer->stuck = false;
+}
 
 static void on_closed(void *owner, const char *why) {
   tst_mem_peer *peer = owner;
@@ -54,7 +57,10 @@ bool tst_mem_peer_listen(tst_mem_peer *peer, tst_mem_net *net, const char *url) 
 }
 
 void tst_mem_peer_say(tst_mem_peer *peer, const void *batch, size_t len) {
-  if (peer->link && !peer->closed && len > 0) peer->link->ops->send(peer->link, batch, len);
+  if (peer->link && !peer->closed && !peer->stuck && len > 0) {
+    peer->stuck = true;
+    peer->link->ops->send(peer->link, batch, len);
+  }
   tst_link_mem_pump(peer->net);
 }
 

@@ -12,6 +12,7 @@ typedef struct tst_mem_peer {
   tth_dialer *dialer;
   tth_listener *listener;
   bool closed;
+  bool stuck; /* the other side takes nothing more */
   tst_frames heard; /* every batch received, one after the other */
 } tst_mem_peer;
 
@@ -21,7 +22,7 @@ TETHER_MUST_USE bool tst_mem_peer_dial(tst_mem_peer *peer, tst_mem_net *net, con
 /* Listens; takes the first that connects (while the net is pumped). false: the name is taken. */
 TETHER_MUST_USE bool tst_mem_peer_listen(tst_mem_peer *peer, tst_mem_net *net, const char *url);
 
-/* Sends a batch, if still connected, and pumps the net. */
+/* Sends a batch, unless closed or stuck, and pumps the net. */
 void tst_mem_peer_say(tst_mem_peer *peer, const void *batch, size_t len);
 void tst_mem_peer_say_frames(tst_mem_peer *peer, tst_frames *frames); /* which are empty afterwards */
 
