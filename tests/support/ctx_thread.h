@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -151,20 +152,29 @@ struct ctx_race {
   void *data;
   /* the harness's own */
   int count;
-  atomic_int arrived, phase, next;
+  atomic_int arrived, phase, next, sleepers;
   atomic_bool stop;
 };
 
-/* All actors meet; spins, for the starts must lie close together, but yields when that takes long. */
+/* All actors meet. They spin, for the starts must lie close together; on a busy machine they sleep. */
 static inline void ctx_race_meet(struct ctx_race *race) {
   int phase = atomic_load(&race->phase), spins = 0;
   if (atomic_fetch_add(&race->arrived, 1) + 1 == race->count) {
     atomic_store(&race->arrived, 0);
     atomic_store(&race->phase, phase + 1);
+    if (atomic_load(&race->sleepers) > 0) {
+      syscall(SYS_futex, &race->phase, FUTEX_WAKE_PRIVATE, CTX_RACE_ACTORS, NULL, NULL, 0);
+    }
     return;
   }
   while (atomic_load(&race->phase) == phase) {
-    if (++spins > 200) sched_yield();
+    if (++spins < 220) {
+      if (spins > 200) sched_yield();
+      continue;
+    }
+    atomic_fetch_add(&race->sleepers, 1);
+    syscall(SYS_futex, &race->phase, FUTEX_WAIT_PRIVATE, phase, NULL, NULL, 0);
+    atomic_fetch_sub(&race->sleepers, 1);
   }
 }
 
