@@ -85,80 +85,102 @@ static Tether__V1__Trailers *trailers_of(nng_socket socket, uint32_t stream) {
 
 /* ---- The socket as a client ---------------------------------------------------------------- */
 
-static void call_over(const char *listen_url) {
-  struct echo_stats stats = {0};
+struct caller {
+  struct echo_stats stats;
   tether_server *server;
-  char url[128];
-  assert_int_equal(tether_server_open(NULL, &server), TETHER_OK);
-  assert_int_equal(echo_server_add(server, &stats), TETHER_OK);
-  assert_int_equal(tether_server_listen(server, listen_url), TETHER_OK);
-  snprintf(url, sizeof url, "%s", listen_url);
-  if (tether_server_port(server)) snprintf(url, sizeof url, "tcp://127.0.0.1:%d", tether_server_port(server));
+  nng_socket socket;
+};
 
-  nng_socket socket = pair_socket();
-  assert_int_equal(nng_dial(socket, url, NULL, 0), 0);
+static void call_and_get_replies(struct caller *c) {
   struct batch b = {.len = 0};
   size_t len = 0;
   add_hello(&b, 0);
   add_call(&b, 1, "/testing.v1.Echo/Quick", 10 * TETHER_SEC, "pair");
   add_call(&b, 2, "/testing.v1.Echo/Pooled", TETHER_FOREVER, "pair");
-  send_batch(socket, &b);
-  assert_non_null(expect_frame(socket, TTH_HELLO, 0, &len));
-  const uint8_t *payload = expect_frame(socket, TTH_MESSAGE, 1, &len);
+  send_batch(c->socket, &b);
+  assert_non_null(expect_frame(c->socket, TTH_HELLO, 0, &len));
+  const uint8_t *payload = expect_frame(c->socket, TTH_MESSAGE, 1, &len);
   assert_non_null(payload);
   Testing__V1__Reply *reply = testing__v1__reply__unpack(NULL, len, payload);
   assert_non_null(reply);
   assert_string_equal(reply->text, "hello pair");
   assert_true(reply->remaining_ns > 0);
   testing__v1__reply__free_unpacked(reply, NULL);
+  assert_true(rpc_wait_for(&c->stats.started, 2));
+}
 
-  /* Expired on arrival: answered, and no handler runs. */
-  int started = 2;
-  assert_true(rpc_wait_for(&stats.started, started));
-  b.len = 0;
-  add_call(&b, 3, "/testing.v1.Echo/Quick", 0, "late");
-  send_batch(socket, &b);
-  Tether__V1__Trailers *trailers = trailers_of(socket, 3);
-  assert_int_equal(trailers->code, TETHER_DEADLINE_EXCEEDED);
+static void assert_answered(struct caller *c, uint32_t stream, tether_code code, tether_cause_code cause) {
+  Tether__V1__Trailers *trailers = trailers_of(c->socket, stream);
+  assert_int_equal(trailers->code, code);
+  if (cause) assert_int_equal(trailers->cause->code, cause);
   tether__v1__trailers__free_unpacked(trailers, NULL);
-  assert_int_equal(atomic_load(&stats.started), started);
+}
 
-  /* CANCEL with a cause: the handler sees it, and is answered when it has stopped. */
+/* Expired on arrival: answered, and no handler runs. */
+static void call_too_late(struct caller *c) {
+  struct batch b = {.len = 0};
+  add_call(&b, 3, "/testing.v1.Echo/Quick", 0, "late");
+  send_batch(c->socket, &b);
+  assert_answered(c, 3, TETHER_DEADLINE_EXCEEDED, TETHER_CAUSE_NONE);
+  assert_int_equal(atomic_load(&c->stats.started), 2);
+}
+
+static void add_cancel(struct batch *b, uint32_t stream) {
   Tether__V1__Cause cause = TETHER__V1__CAUSE__INIT;
   Tether__V1__Cancel cancel = TETHER__V1__CANCEL__INIT;
   cause.code = TETHER_CAUSE_HEDGE_LOST;
   cancel.cause = &cause;
-  b.len = 0;
+  add_frame(b, TTH_CANCEL, 0, stream, &cancel.base);
+}
+
+/* CANCEL with a cause: the handler sees it, and is answered when it has stopped. */
+static void call_and_cancel(struct caller *c) {
+  struct batch b = {.len = 0};
   add_call(&b, 4, "/testing.v1.Echo/Hang", TETHER_FOREVER, "");
-  send_batch(socket, &b);
-  assert_true(rpc_wait_for(&stats.hanging, 1));
+  send_batch(c->socket, &b);
+  assert_true(rpc_wait_for(&c->stats.hanging, 1));
   b.len = 0;
-  add_frame(&b, TTH_CANCEL, 0, 4, &cancel.base);
-  send_batch(socket, &b);
-  trailers = trailers_of(socket, 4);
-  assert_int_equal(trailers->code, TETHER_CANCELLED);
-  assert_int_equal(trailers->cause->code, TETHER_CAUSE_HEDGE_LOST);
-  tether__v1__trailers__free_unpacked(trailers, NULL);
-  assert_int_equal(atomic_load(&stats.ended[TETHER_CAUSE_HEDGE_LOST]), 1);
+  add_cancel(&b, 4);
+  send_batch(c->socket, &b);
+  assert_answered(c, 4, TETHER_CANCELLED, TETHER_CAUSE_HEDGE_LOST);
+  assert_int_equal(atomic_load(&c->stats.ended[TETHER_CAUSE_HEDGE_LOST]), 1);
+}
 
-  /* CANCEL before its HEADERS: the handler never runs. */
-  b.len = 0;
-  add_frame(&b, TTH_CANCEL, 0, 5, &cancel.base);
+/* CANCEL before its HEADERS: the handler never runs. */
+static void cancel_before_calling(struct caller *c) {
+  struct batch b = {.len = 0};
+  add_cancel(&b, 5);
   add_call(&b, 5, "/testing.v1.Echo/Quick", TETHER_FOREVER, "");
-  send_batch(socket, &b);
-  trailers = trailers_of(socket, 5);
-  assert_int_equal(trailers->code, TETHER_CANCELLED);
-  tether__v1__trailers__free_unpacked(trailers, NULL);
-  assert_int_equal(atomic_load(&stats.started), started + 1);
+  send_batch(c->socket, &b);
+  assert_answered(c, 5, TETHER_CANCELLED, TETHER_CAUSE_NONE);
+  assert_int_equal(atomic_load(&c->stats.started), 3);
+}
 
-  /* The socket closes: the handler sees peer_lost. */
-  b.len = 0;
+/* The socket closes: the handler sees peer_lost. */
+static void call_and_go_away(struct caller *c) {
+  struct batch b = {.len = 0};
   add_call(&b, 6, "/testing.v1.Echo/Hang", TETHER_FOREVER, "");
-  send_batch(socket, &b);
-  assert_true(rpc_wait_for(&stats.hanging, 1));
-  nng_close(socket);
-  assert_true(rpc_wait_for(&stats.ended[TETHER_CAUSE_PEER_LOST], 1));
-  tether_server_close(server);
+  send_batch(c->socket, &b);
+  assert_true(rpc_wait_for(&c->stats.hanging, 1));
+  nng_close(c->socket);
+  assert_true(rpc_wait_for(&c->stats.ended[TETHER_CAUSE_PEER_LOST], 1));
+}
+
+static void call_over(const char *listen_url) {
+  struct caller c = {.socket = pair_socket()};
+  char url[128];
+  assert_int_equal(tether_server_open(NULL, &c.server), TETHER_OK);
+  assert_int_equal(echo_server_add(c.server, &c.stats), TETHER_OK);
+  assert_int_equal(tether_server_listen(c.server, listen_url), TETHER_OK);
+  snprintf(url, sizeof url, "%s", listen_url);
+  if (tether_server_port(c.server)) snprintf(url, sizeof url, "tcp://127.0.0.1:%d", tether_server_port(c.server));
+  assert_int_equal(nng_dial(c.socket, url, NULL, 0), 0);
+  call_and_get_replies(&c);
+  call_too_late(&c);
+  call_and_cancel(&c);
+  cancel_before_calling(&c);
+  call_and_go_away(&c);
+  tether_server_close(c.server);
 }
 
 static void a_pair_socket_calls_our_server_over_ipc(void **state) {
@@ -190,96 +212,120 @@ static void answer(nng_socket socket, uint32_t stream, const char *text, tether_
   send_batch(socket, &b);
 }
 
-static void serve_over(const char *listen_url) {
-  nng_socket socket = pair_socket();
-  nng_listener listener;
-  assert_int_equal(nng_listen(socket, listen_url, &listener, 0), 0);
-  char *url;
-  assert_int_equal(nng_listener_get_string(listener, NNG_OPT_URL, &url), 0);
+struct served {
+  nng_socket socket;
   tether_client *client;
-  assert_int_equal(tether_client_open(url, NULL, &client), TETHER_OK);
-  nng_strfree(url);
+  const tether_ctx *ctx;
+};
 
-  struct batch b = {.len = 0};
-  size_t len = 0;
-  assert_non_null(expect_frame(socket, TTH_HELLO, 0, &len));
-  add_hello(&b, 100);
-  send_batch(socket, &b);
-
-  TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), RPC_TEST_BOUND_NS);
+/* Starts a call and waits until its request has come. */
+static tether_call *begin_call(struct served *s, uint32_t stream) {
   Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  size_t len = 0;
   request.name = (char *)"to a pair";
-  TETHER_SCOPED_CALL tether_call *good = testing_v1_echo_client_quick_start(client, ctx, &request, NULL, NULL, NULL);
-  const uint8_t *payload = expect_frame(socket, TTH_HEADERS, 1, &len);
+  tether_call *call = testing_v1_echo_client_quick_start(s->client, s->ctx, &request, NULL, NULL, NULL);
+  assert_non_null(expect_frame(s->socket, TTH_MESSAGE, stream, &len));
+  return call;
+}
+
+static void serve_a_reply(struct served *s) {
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  size_t len = 0;
+  request.name = (char *)"to a pair";
+  TETHER_SCOPED_CALL tether_call *call =
+      testing_v1_echo_client_quick_start(s->client, s->ctx, &request, NULL, NULL, NULL);
+  const uint8_t *payload = expect_frame(s->socket, TTH_HEADERS, 1, &len);
   assert_non_null(payload);
   Tether__V1__Headers *headers = tether__v1__headers__unpack(NULL, len, payload);
   assert_non_null(headers);
   assert_string_equal(headers->method, "/testing.v1.Echo/Quick");
   assert_true(headers->has_timeout_ns && headers->timeout_ns > 0 && headers->timeout_ns <= RPC_TEST_BOUND_NS);
   tether__v1__headers__free_unpacked(headers, NULL);
-  payload = expect_frame(socket, TTH_MESSAGE, 1, &len);
+  payload = expect_frame(s->socket, TTH_MESSAGE, 1, &len);
   assert_non_null(payload);
   Testing__V1__Request *seen = testing__v1__request__unpack(NULL, len, payload);
   assert_non_null(seen);
   assert_string_equal(seen->name, "to a pair");
   testing__v1__request__free_unpacked(seen, NULL);
-  answer(socket, 1, "from a pair", TETHER_OK);
-  tether_call_wait(good);
-  rpc_assert_code(good, TETHER_OK);
-  assert_string_equal(testing_v1_echo_quick_reply(good)->text, "from a pair");
+  answer(s->socket, 1, "from a pair", TETHER_OK);
+  tether_call_wait(call);
+  rpc_assert_code(call, TETHER_OK);
+  assert_string_equal(testing_v1_echo_quick_reply(call)->text, "from a pair");
+}
 
-  /* OK without a reply is never a NULL reply. */
-  TETHER_SCOPED_CALL tether_call *empty = testing_v1_echo_client_quick_start(client, ctx, &request, NULL, NULL, NULL);
-  assert_non_null(expect_frame(socket, TTH_MESSAGE, 2, &len));
-  b.len = 0;
+/* OK without a reply is never a NULL reply; an unknown status number becomes UNKNOWN. */
+static void serve_odd_statuses(struct served *s) {
+  struct batch b = {.len = 0};
   Tether__V1__Trailers trailers = TETHER__V1__TRAILERS__INIT;
+  TETHER_SCOPED_CALL tether_call *empty = begin_call(s, 2);
   add_frame(&b, TTH_TRAILERS, 0, 2, &trailers.base);
-  send_batch(socket, &b);
+  send_batch(s->socket, &b);
   tether_call_wait(empty);
   rpc_assert_code(empty, TETHER_INTERNAL);
-
-  /* An unknown status number becomes UNKNOWN. */
-  TETHER_SCOPED_CALL tether_call *odd = testing_v1_echo_client_quick_start(client, ctx, &request, NULL, NULL, NULL);
-  assert_non_null(expect_frame(socket, TTH_MESSAGE, 3, &len));
-  answer(socket, 3, "", (tether_code)77);
+  TETHER_SCOPED_CALL tether_call *odd = begin_call(s, 3);
+  answer(s->socket, 3, "", (tether_code)77);
   tether_call_wait(odd);
   rpc_assert_code(odd, TETHER_UNKNOWN);
+}
 
-  /* A reply that does not parse is INTERNAL, and costs only its call. */
-  TETHER_SCOPED_CALL tether_call *garbled = testing_v1_echo_client_quick_start(client, ctx, &request, NULL, NULL, NULL);
-  assert_non_null(expect_frame(socket, TTH_MESSAGE, 4, &len));
-  b.len = TTH_FRAME_HEADER + 3;
+/* A reply that does not parse is INTERNAL, and costs only its call; the server is told that it need not go on. */
+static void serve_garbage(struct served *s) {
+  struct batch b = {.len = TTH_FRAME_HEADER + 3};
+  size_t len = 0;
+  TETHER_SCOPED_CALL tether_call *garbled = begin_call(s, 4);
   tth_frame_put(b.bytes, 3, TTH_MESSAGE, TTH_FLAG_END, 4);
   memcpy(b.bytes + TTH_FRAME_HEADER, "\xff\xff\xff", 3);
-  send_batch(socket, &b);
+  send_batch(s->socket, &b);
   tether_call_wait(garbled);
   rpc_assert_code(garbled, TETHER_INTERNAL);
-  assert_non_null(expect_frame(socket, TTH_CANCEL, 4, &len)); /* the server is told that it need not go on */
+  assert_non_null(expect_frame(s->socket, TTH_CANCEL, 4, &len));
+}
 
-  /* A cancel arrives with its cause. */
-  TETHER_SCOPED_CALL tether_call *cancelled =
-      testing_v1_echo_client_quick_start(client, ctx, &request, NULL, NULL, NULL);
-  assert_non_null(expect_frame(socket, TTH_MESSAGE, 5, &len));
+static void be_cancelled_with_a_cause(struct served *s) {
+  size_t len = 0;
+  TETHER_SCOPED_CALL tether_call *cancelled = begin_call(s, 5);
   tether_cause *cause = tether_cause_new(TETHER_CAUSE_SIBLING, "here", "enough");
   tether_call_cancel(cancelled, cause);
   tether_cause_unref(cause);
   rpc_assert_code(cancelled, TETHER_CANCELLED);
-  payload = expect_frame(socket, TTH_CANCEL, 5, &len);
+  const uint8_t *payload = expect_frame(s->socket, TTH_CANCEL, 5, &len);
   assert_non_null(payload);
   Tether__V1__Cancel *cancel = tether__v1__cancel__unpack(NULL, len, payload);
   assert_non_null(cancel);
   assert_int_equal(cancel->cause->code, TETHER_CAUSE_SIBLING);
   assert_string_equal(cancel->cause->origin, "here");
   tether__v1__cancel__free_unpacked(cancel, NULL);
+}
 
-  /* The socket goes away in the middle of a call. */
-  TETHER_SCOPED_CALL tether_call *lost = testing_v1_echo_client_quick_start(client, ctx, &request, NULL, NULL, NULL);
-  assert_non_null(expect_frame(socket, TTH_MESSAGE, 6, &len));
-  nng_close(socket);
+/* The socket goes away in the middle of a call. */
+static void go_away_in_a_call(struct served *s) {
+  TETHER_SCOPED_CALL tether_call *lost = begin_call(s, 6);
+  nng_close(s->socket);
   tether_call_wait(lost);
   rpc_assert_code(lost, TETHER_UNAVAILABLE);
   assert_int_equal(tether_cause_get_code(tether_call_cause(lost)), TETHER_CAUSE_PEER_LOST);
-  tether_client_close(client);
+}
+
+static void serve_over(const char *listen_url) {
+  TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), RPC_TEST_BOUND_NS);
+  struct served s = {.socket = pair_socket(), .ctx = ctx};
+  nng_listener listener;
+  char *url;
+  assert_int_equal(nng_listen(s.socket, listen_url, &listener, 0), 0);
+  assert_int_equal(nng_listener_get_string(listener, NNG_OPT_URL, &url), 0);
+  assert_int_equal(tether_client_open(url, NULL, &s.client), TETHER_OK);
+  nng_strfree(url);
+  struct batch b = {.len = 0};
+  size_t len = 0;
+  assert_non_null(expect_frame(s.socket, TTH_HELLO, 0, &len));
+  add_hello(&b, 100);
+  send_batch(s.socket, &b);
+  serve_a_reply(&s);
+  serve_odd_statuses(&s);
+  serve_garbage(&s);
+  be_cancelled_with_a_cause(&s);
+  go_away_in_a_call(&s);
+  tether_client_close(s.client);
 }
 
 static void a_pair_socket_serves_our_client_over_ipc(void **state) {

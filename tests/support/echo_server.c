@@ -23,26 +23,26 @@ static tether_code fill(const tether_ctx *ctx, tether_call *call, const Testing_
   return reply->text ? TETHER_OK : TETHER_RESOURCE_EXHAUSTED;
 }
 
-/* Sends back what came as x-echo-initial and x-echo-trailing-bin. */
-static void echo_metadata(tether_call *call) {
+/* Sends back what came as x-initial... and x-trailing... */
+static tether_code echo_metadata(tether_call *call) {
   const tether_metadata *metadata = tether_call_metadata(call);
-  for (size_t i = 0; i < tether_metadata_count(metadata); i++) {
+  tether_code code = TETHER_OK;
+  for (size_t i = 0; i < tether_metadata_count(metadata) && code == TETHER_OK; i++) {
     tether_metadata_entry entry = tether_metadata_at(metadata, i);
-    tether_code code = TETHER_OK;
     if (strncmp(entry.key, "x-initial", 9) == 0)
       code = tether_call_add_initial(call, entry.key, entry.value, entry.len);
-    if (strncmp(entry.key, "x-trailing", 10) == 0)
+    else if (strncmp(entry.key, "x-trailing", 10) == 0)
       code = tether_call_add_trailer(call, entry.key, entry.value, entry.len);
-    (void)code;
   }
+  return code;
 }
 
 static tether_code echo(const tether_ctx *ctx, tether_call *call, const Testing__V1__Request *request,
                         Testing__V1__Reply *reply, void *data) {
   struct echo_stats *stats = data;
   atomic_fetch_add(&stats->started, 1);
-  echo_metadata(call);
-  return fill(ctx, call, request, reply);
+  tether_code code = echo_metadata(call);
+  return code == TETHER_OK ? fill(ctx, call, request, reply) : code;
 }
 
 /* Counts how a handler's context ended. */
