@@ -18,7 +18,7 @@ libdir=$(dirname "$(find "$prefix" -name libtether-ctx.so)")
 export PKG_CONFIG_PATH=$libdir/pkgconfig LD_LIBRARY_PATH=$libdir
 
 echo "== find_package"
-cmake -S . -B build -DCMAKE_PREFIX_PATH="$prefix" >cmake.log || { cat cmake.log; exit 1; }
+cmake -G Ninja -S . -B build -DCMAKE_PREFIX_PATH="$prefix" >cmake.log || { cat cmake.log; exit 1; }
 cmake --build build >cmake.log || { cat cmake.log; exit 1; }
 build/program
 

@@ -26,7 +26,7 @@ done
 cd "$work"
 LD_LIBRARY_PATH=$(dirname "$(find "$prefix" -name libtether.so)")
 export LD_LIBRARY_PATH
-cmake -S . -B build -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_FLAGS="-Wall -Wextra -Werror"
+cmake -G Ninja -S . -B build -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_FLAGS="-Wall -Wextra -Werror"
 cmake --build build
 build/greeter >printed
 diff expected printed
