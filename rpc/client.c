@@ -153,6 +153,7 @@ static void on_dialed(void *owner, tth_link *link, const char *why) {
   bool closing = client->closing;
   if (!closing) {
     client->conn = conn;
+    client->silent = false;
     tth_conn_node_of(conn)->next = client->conns;
     if (client->conns) tth_conn_node_of(client->conns)->prev = conn;
     client->conns = conn;
@@ -184,6 +185,7 @@ static void on_timer(void *data) {
   pthread_mutex_lock(&client->mu);
   tth_conn *silent = client->state == TETHER_CONNECTING && client->conn ? tth_conn_ref(client->conn) : NULL;
   bool ready = client->state == TETHER_READY;
+  client->silent = silent;
   pthread_mutex_unlock(&client->mu);
   if (silent) {
     tth_conn_close(silent);
@@ -258,6 +260,7 @@ static void on_closed(void *owner, tth_conn *conn, const char *why) {
   pthread_mutex_lock(&client->mu);
   remove_conn_locked(client, conn);
   bool current = client->conn == conn, was_ready = client->state == TETHER_READY, closing = client->closing;
+  if (current && client->silent) why = "the peer sent no HELLO in time";
   if (current) client->conn = NULL;
   int64_t delay = 0;
   if (current && was_ready && !closing) {

@@ -26,6 +26,7 @@ struct tether_client {
   /* under mu */
   tether_connectivity state;
   bool closing;
+  bool silent;     /* `conn` is being closed because its HELLO did not come */
   size_t waiters;  /* threads in tether_client_wait_ready */
   tth_conn *conn;  /* the one that new calls use, or that waits for HELLO; its reference is in `conns` */
   tth_conn *conns; /* all that are not closed */
