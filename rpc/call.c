@@ -62,18 +62,26 @@ void tether_call_unref(tether_call *call) {
 }
 
 bool tth_call_try_end(tether_call *call) {
-  uint32_t running = TTH_CALL_RUNNING;
-  return atomic_compare_exchange_strong(&call->state, &running, TTH_CALL_ENDING);
+  uint32_t state = atomic_load(&call->state);
+  while ((state & TTH_CALL_PHASE) == TTH_CALL_RUNNING)
+    if (atomic_compare_exchange_weak(&call->state, &state, state | TTH_CALL_ENDING)) return true;
+  return false;
 }
 
 void tth_call_ended(tether_call *call) {
-  atomic_store_explicit(&call->state, TTH_CALL_ENDED, memory_order_release);
-  tth_futex_wake_all(&call->state);
+  if (atomic_exchange(&call->state, TTH_CALL_ENDED) & TTH_CALL_WAITERS) tth_futex_wake_all(&call->state);
 }
 
 tether_code tether_call_wait(tether_call *call) {
-  for (uint32_t state; (state = atomic_load_explicit(&call->state, memory_order_acquire)) != TTH_CALL_ENDED;)
+  uint32_t state = atomic_load(&call->state);
+  while ((state & TTH_CALL_PHASE) != TTH_CALL_ENDED) {
+    if (!(state & TTH_CALL_WAITERS)) {
+      if (!atomic_compare_exchange_weak(&call->state, &state, state | TTH_CALL_WAITERS)) continue;
+      state |= TTH_CALL_WAITERS;
+    }
     tth_futex_wait(&call->state, state);
+    state = atomic_load(&call->state);
+  }
   return call->code;
 }
 

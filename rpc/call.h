@@ -13,7 +13,13 @@
 #include "rpc/conn.h"
 #include "tether/v1/frames.pb-c.h"
 
-enum { TTH_CALL_RUNNING, TTH_CALL_ENDING, TTH_CALL_ENDED };
+enum {
+  TTH_CALL_RUNNING = 0,
+  TTH_CALL_ENDING = 1,
+  TTH_CALL_ENDED = 2,
+  TTH_CALL_PHASE = 3,   /* the bits above */
+  TTH_CALL_WAITERS = 4, /* somebody sleeps until ENDED */
+};
 
 /* Enough for a small request, reply and headers; with the rest a call stays under 2 KiB. */
 #define TTH_CALL_INLINE ((size_t)1024)
@@ -84,6 +90,10 @@ TETHER_MUST_USE tether_call *tth_call_new(tth_role role);
 
 /* The finished call of callers without memory. Static. */
 tether_call *tth_call_no_memory(void);
+
+static inline bool tth_call_is_running(tether_call *call) {
+  return (atomic_load(&call->state) & TTH_CALL_PHASE) == TTH_CALL_RUNNING;
+}
 
 /* Moves RUNNING to ENDING; true for the one who did. */
 TETHER_MUST_USE bool tth_call_try_end(tether_call *call);

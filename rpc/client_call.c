@@ -140,7 +140,7 @@ void tth_client_call_place(tether_call *call, tth_conn *conn, tth_out *out) {
   /* A call that has ended meanwhile is not sent: whoever ended it has looked for its stream, or will, under this lock.
    */
   if (session)
-    code = atomic_load(&call->state) == TTH_CALL_RUNNING ? open_stream(call, session, &out, &why) : TETHER_OK;
+    code = tth_call_is_running(call) ? open_stream(call, session, &out, &why) : TETHER_OK;
   tth_conn_unlock(conn);
   tth_out_free(out);
   if (code != TETHER_OK) tth_client_call_end(call, code, why, NULL);
@@ -160,7 +160,7 @@ static void dispatch(tether_call *call, tth_out *out) {
   } else if (client->state == TETHER_TRANSIENT_FAILURE && !call->c.wait_for_ready) {
     code = TETHER_UNAVAILABLE;
     snprintf(message, sizeof message, "no connection to %s: %s", client->url, client->last_error);
-  } else if (atomic_load(&call->state) == TTH_CALL_RUNNING) {
+  } else if (tth_call_is_running(call)) {
     tether_call_ref(call);
     call->c.out = out;
     call->c.waiting = true;

