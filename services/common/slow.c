@@ -11,13 +11,16 @@ static void *copy(const void *value) { return strdup(value); }
 
 static size_t encode(const void *value, uint8_t *buf, size_t size) {
   size_t len = strlen(value);
-  memcpy(buf, value, len < size ? len : size);
+  if (size) memcpy(buf, value, len < size ? len : size); /* size 0, buf NULL: only the length is asked for */
   return len;
 }
 
 static void *decode(const uint8_t *bytes, size_t len) {
-  char *text = strndup((const char *)bytes, len);
-  if (!text || (strlen(text) == len && !svc_slow_check(text))) return text;
+  char *text = malloc(len + 1);
+  if (!text) return NULL;
+  memcpy(text, bytes, len);
+  text[len] = '\0';
+  if (strlen(text) == len && !svc_slow_check(text)) return text;
   free(text);
   return NULL;
 }

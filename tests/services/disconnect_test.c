@@ -28,8 +28,7 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
   (void)state;
-  cluster_stop(&c);
-  return 0;
+  return cluster_stop(&c);
 }
 
 /* A connection with a request on which all shards are at work. */
@@ -189,9 +188,11 @@ static void interrupting_the_command_line_client_stops_every_shard(void **state)
   for (int i = 0; i < CLUSTER_SHARDS; i++) {
     assert_true(log_wait(&slow[i], "query-stopped", NULL, "status=CANCELLED", &lines[i]));
     assert_memory_equal(log_value(&lines[i], "origin", value), "cli/", 4);
-    process_kill(&slow[i]);
+    kill(slow[i].pid, SIGTERM);
+    assert_int_equal(process_wait(&slow[i]), 0);
   }
-  process_kill(&search);
+  kill(search.pid, SIGTERM);
+  assert_int_equal(process_wait(&search), 0);
 }
 
 int main(void) {

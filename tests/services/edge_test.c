@@ -23,8 +23,7 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
   (void)state;
-  cluster_stop(&c);
-  return 0;
+  return cluster_stop(&c);
 }
 
 static void a_query_answers_with_hits_of_all_shards(void **state) {

@@ -24,8 +24,7 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
   (void)state;
-  cluster_stop(&c);
-  return 0;
+  return cluster_stop(&c);
 }
 
 static const char *shard_status(const http_reply *reply, size_t i, const char *what) {

@@ -1,6 +1,7 @@
 #include "support/cluster.h"
 
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,11 +83,23 @@ void cluster_start(cluster *c) {
   if (!cluster_wait_health(c, "\"status\":\"ok\"", true)) give_up(c, "the shards do not get connected");
 }
 
-void cluster_stop(cluster *c) {
-  process_kill(&c->edge);
-  process_kill(&c->search);
-  for (int i = 0; i < CLUSTER_SHARDS; i++) process_kill(&c->shards[i]);
+static int stop_process(process *p) {
+  if (p->pid <= 0) return 0;
+  kill(p->pid, SIGTERM);
+  int status = process_wait(p);
+  process_kill(p);
+  if (status == 0) return 0;
+  char *text = file_text(p->log);
+  fprintf(stderr, "%s: exit status %d:\n%s", p->log, status, text);
+  free(text);
+  return 1;
+}
+
+int cluster_stop(cluster *c) {
+  int unclean = stop_process(&c->edge) + stop_process(&c->search);
+  for (int i = 0; i < CLUSTER_SHARDS; i++) unclean += stop_process(&c->shards[i]);
   remove_dir(c->dir);
+  return unclean;
 }
 
 bool cluster_wait_health(const cluster *c, const char *text, bool has) {

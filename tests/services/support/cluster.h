@@ -15,8 +15,9 @@ typedef struct cluster {
 /* Starts everything and waits until every shard is connected; ends the test program if that fails. */
 void cluster_start(cluster *c);
 
-/* Kills what runs and removes the files. */
-void cluster_stop(cluster *c);
+/* Terminates what runs and removes the files. Returns how many processes did not end in good order, after printing
+ * their logs: a sanitizer's report fails the test. */
+int cluster_stop(cluster *c);
 
 /* Starts one shard (again). */
 void cluster_start_shard(cluster *c, int i);
