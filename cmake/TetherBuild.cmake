@@ -51,7 +51,8 @@ function(tether_library name)
   add_library(${name} STATIC $<TARGET_OBJECTS:${name}-objects> ${objects})
   add_library(${name}-shared SHARED $<TARGET_OBJECTS:${name}-objects> ${objects})
   set_target_properties(${name}-shared PROPERTIES OUTPUT_NAME ${name} VERSION ${PROJECT_VERSION}
-                                                  SOVERSION ${TETHER_SOVERSION} EXPORT_NAME ${name})
+                                                  SOVERSION ${TETHER_SOVERSION} EXPORT_NAME ${name}
+                                                  INSTALL_RPATH "$ORIGIN") # libtether finds libtether-ctx
   if(NOT TETHER_SANITIZE) # whose own symbols come with the executable
     target_link_options(${name}-shared PRIVATE -Wl,-z,defs)
   endif()
