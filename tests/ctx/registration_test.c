@@ -115,6 +115,22 @@ static void child_of_a_root_is_registered_nowhere(void **state) {
   }
 }
 
+static bool has_own_timer(const tether_ctx *ctx) { return (ctx->flags & TTH_OWN_DEADLINE) != 0; }
+
+/* rows 64, 65: later than the parent's means none of its own; equal still means its own, as in Go */
+static void deadline_not_after_the_parents_is_the_childs_own(void **state) {
+  tether_ctx *parent = tether_ctx_with_timeout(tether_ctx_background(), TETHER_SEC);
+  const int64_t deadline_ns = tether_ctx_deadline_ns(parent);
+  (void)state;
+  assert_true(has_own_timer(parent));
+  for (int64_t later_ns = -1; later_ns <= 1; later_ns++) {
+    tether_ctx *child = tether_ctx_with_deadline(parent, deadline_ns + later_ns);
+    assert_int_equal(has_own_timer(child), later_ns <= 0);
+    tether_ctx_free(child);
+  }
+  tether_ctx_free(parent);
+}
+
 /* row 91 */
 static void nothing_is_registered_above_without_cancel(void **state) {
   tether_ctx *source = tether_ctx_with_cancel(tether_ctx_background());
@@ -157,6 +173,7 @@ int main(void) {
       behaviour(released_child_is_forgotten_at_once),
       in_virtual_time(expired_child_is_forgotten),
       behaviour(child_of_a_root_is_registered_nowhere),
+      behaviour(deadline_not_after_the_parents_is_the_childs_own),
       behaviour(nothing_is_registered_above_without_cancel),
       behaviour(context_that_is_only_polled_is_registered_nowhere),
   };
