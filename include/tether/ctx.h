@@ -22,6 +22,8 @@
  *  6. Nothing is registered until somebody must be told: a context that is only made, polled and
  *     freed takes no lock and arms no timer. The first waiter, done_fd, after_func or merge registers
  *     it, and then its ancestors, with their parents.
+ *     What nobody asked about in between is settled when somebody asks: if a deadline and an ancestor's cancel
+ *     have both come by then, the cancel counts.
  *  7. After fork, in the child, contexts made before are done: err is TETHER_CANCELLED, waiting returns
  *     at once, cancel does nothing, deriving gives a done context, unref releases memory only. The
  *     parent process is unharmed. Contexts made in the child work.
