@@ -50,13 +50,17 @@ static struct bucket *bucket_of(const tether_after *after) {
   return &buckets[((uintptr_t)after * UINT64_C(0x9E3779B97F4A7C15)) >> 58];
 }
 
-/* ---- The scope's list ------------------------------------------------------------------------ */
+/* ---- The scope's list: merges, then callbacks in the order registered ------------------------- */
+
+static void merge_hook(void *data) { (void)data; }
 
 static void link_locked(tth_scope *scope, tether_after *after) {
-  after->prev = scope->after_last;
-  after->next = NULL;
-  *(scope->after_last == NULL ? &scope->after_first : &scope->after_last->next) = after;
-  scope->after_last = after;
+  tether_after *before = after->fn == merge_hook ? NULL : scope->after_last;
+  tether_after *behind = before == NULL ? scope->after_first : NULL;
+  after->prev = before;
+  after->next = behind;
+  *(before == NULL ? &scope->after_first : &before->next) = after;
+  *(behind == NULL ? &scope->after_last : &behind->prev) = after;
   tth_ref(&scope->head);
 }
 
@@ -119,9 +123,7 @@ static void start_locked(struct bucket *bucket, tether_after *after) {
   executor->submit(executor, &after->task);
 }
 
-static void merge_hook(void *data) { (void)data; }
-
-bool tth_after_run_next(tth_scope *scope, tth_scope **ready) {
+bool tth_after_run_next(tth_scope *scope) {
   tth_lock_acquire(&scope->lock);
   tether_after *after = scope->after_first;
   if (after == NULL) {
@@ -131,20 +133,31 @@ bool tth_after_run_next(tth_scope *scope, tth_scope **ready) {
   unlink_locked(scope, after);
   struct bucket *bucket = bucket_of(after);
   tth_lock_acquire(&bucket->lock);
-  if (after->fn != merge_hook) {
+  tth_lock_release(&scope->lock);
+  start_locked(bucket, after);
+  tether_ctx_unref(&scope->head);
+  return true;
+}
+
+bool tth_after_end_next_merge(tth_scope *scope, tth_scope **ready) {
+  tth_lock_acquire(&scope->lock);
+  tether_after *after = scope->after_first;
+  if (after == NULL || after->fn != merge_hook) {
     tth_lock_release(&scope->lock);
-    start_locked(bucket, after);
-  } else {
-    tth_merge *merge = after->data;
-    const bool alive = tth_ref_if_alive(&merge->scope.head);
-    after->state = make_state(STOPPED); /* a dying merge is freed once it sees this */
-    tth_lock_release(&bucket->lock);
-    tth_lock_release(&scope->lock);
-    if (alive) {
-      (void)tth_pull(&merge->scope); /* an end of the first parent that is already there goes before */
-      tth_end_tree(&merge->scope, atomic_load_explicit(&scope->state, memory_order_acquire), ready);
-      tether_ctx_unref(&merge->scope.head);
-    }
+    return false;
+  }
+  unlink_locked(scope, after);
+  struct bucket *bucket = bucket_of(after);
+  tth_lock_acquire(&bucket->lock);
+  tth_merge *merge = after->data;
+  const bool alive = tth_ref_if_alive(&merge->scope.head);
+  after->state = make_state(STOPPED); /* a dying merge is freed once it sees this */
+  tth_lock_release(&bucket->lock);
+  tth_lock_release(&scope->lock);
+  if (alive) {
+    (void)tth_pull(&merge->scope); /* an end of the first parent that is already there goes before */
+    tth_end_tree(&merge->scope, atomic_load_explicit(&scope->state, memory_order_acquire), ready);
+    tether_ctx_unref(&merge->scope.head);
   }
   tether_ctx_unref(&scope->head);
   return true;

@@ -4,7 +4,9 @@
  * holding the locks on the path from the ended scope to the one it is at, so that whoever finds a scope
  * ended and takes its lock knows that all below it has ended too. Each scope visited: disarm its deadline,
  * publish the state, make its descriptor readable, wake its waiters. The way back up is noted in the
- * scopes. Callbacks run when all locks are dropped, one at a time.
+ * scopes. When all locks are dropped, first the scopes are ended that merge with an ended one, in the same
+ * way, then callbacks run, one at a time. A waiter that ends a context because its deadline has passed leaves
+ * the callbacks to the service thread: it may hold locks of its own that they take.
  *
  *        lock(N); mark(N)
  *             |
@@ -104,20 +106,66 @@ void tth_end_tree(tth_scope *scope, uintptr_t state, tth_scope **ready) {
   leave_parent(scope);
 }
 
-void tth_end(tth_scope *scope, uintptr_t state) {
-  tth_scope *ready = NULL;
-  const uint32_t generation = tth_generation;
-  tth_end_tree(scope, state, &ready);
+/* Ends the merges that have one of the scopes as their second parent, and what merges with those. Returns all
+ * scopes that may have callbacks: no callback may find a context live that has ended with its own. */
+static tth_scope *end_merges(tth_scope *ready) {
+  tth_scope *told = NULL, **end = &told;
   while (ready != NULL) {
     tth_scope *next = ready;
     ready = next->came_from;
-    while (tth_after_run_next(next, &ready)) {
+    while (tth_after_end_next_merge(next, &ready)) continue;
+    next->came_from = NULL;
+    *end = next;
+    end = &next->came_from;
+  }
+  return told;
+}
+
+static void run_callbacks(tth_scope *ready) {
+  const uint32_t generation = tth_generation;
+  while (ready != NULL) {
+    tth_scope *next = ready;
+    ready = next->came_from;
+    while (tth_after_run_next(next)) {
       /* In the child of a fork made by a callback, the other callbacks are the parent's. */
       if (generation != tth_generation) return;
     }
     tether_ctx_unref(&next->head);
   }
 }
+
+void tth_end(tth_scope *scope, uintptr_t state) {
+  tth_scope *ready = NULL;
+  tth_end_tree(scope, state, &ready);
+  run_callbacks(end_merges(ready));
+}
+
+/* ---- Callbacks left to the service thread ---------------------------------------------------- */
+
+/* Lists of scopes through came_from, each with the next list behind it. */
+static tth_scope *_Atomic left;
+
+void tth_end_after_fork(void) { atomic_store(&left, NULL); }
+
+void tth_end_observed(tth_scope *scope, uintptr_t state) {
+  tth_scope *ready = NULL;
+  tth_end_tree(scope, state, &ready);
+  ready = end_merges(ready);
+  if (ready == NULL) return;
+  if (!tth_service_start()) {
+    run_callbacks(ready);
+    return;
+  }
+  tth_scope *last = ready;
+  while (last->came_from != NULL) last = last->came_from;
+  tth_scope *top = atomic_load_explicit(&left, memory_order_relaxed);
+  do {
+    last->came_from = top;
+  } while (!atomic_compare_exchange_weak_explicit(&left, &top, ready, memory_order_release, memory_order_relaxed));
+  tth_service_wake();
+}
+
+void tth_end_serve(void) { run_callbacks(atomic_exchange_explicit(&left, NULL, memory_order_acquire)); }
 
 void tether_ctx_cancel_cause(tether_ctx *ctx, const tether_cause *cause) {
   if (ctx == NULL || ctx->flags & TTH_STATIC || !tth_can_end(ctx) || tth_is_stale(ctx)) return;

@@ -15,7 +15,11 @@ static void in_parent(void) { tth_live_unlock(); }
 
 static void in_child(void) {
   ++tth_generation;
+  /* The static contexts belong to no generation, and live on. */
+  atomic_store(&tth_ctx_nomem.lock.word, 0);
+  atomic_store(&tth_ctx_forked.lock.word, 0);
   tth_attach_after_fork();
+  tth_end_after_fork();
   tth_after_after_fork();
   tth_clock_after_fork();
   tth_timer_after_fork();

@@ -205,6 +205,13 @@ void tth_child_unlink_locked(tth_scope *child, enum tth_link why);
  * holds a reference, and no lock. */
 void tth_end(tth_scope *scope, uintptr_t state);
 
+/* The same for a thread that only observes: callbacks run on the service thread if there can be one. */
+void tth_end_observed(tth_scope *scope, uintptr_t state);
+
+/* Runs the callbacks that were left to the service thread. */
+void tth_end_serve(void);
+void tth_end_after_fork(void);
+
 /* Makes the scope's descriptor readable. Any number of times. */
 void tth_fd_signal(tth_scope *scope);
 
@@ -213,8 +220,12 @@ void tth_end_tree(tth_scope *scope, uintptr_t state, tth_scope **ready);
 
 /* ---- after.c --------------------------------------------------------------------------------- */
 
-/* Takes the scope's first callback off its list and runs or submits it. False: there was none. */
-bool tth_after_run_next(tth_scope *scope, tth_scope **ready);
+/* Ends the first merge on the scope's list: as tth_end_tree. False: there was none. */
+bool tth_after_end_next_merge(tth_scope *scope, tth_scope **ready);
+
+/* Takes the first callback off the scope's list, which has no merge any more, and runs or submits it. False:
+ * there was none. */
+bool tth_after_run_next(tth_scope *scope);
 
 /* Registers a merge's hook on its second parent's scope. True: that one has ended, nothing registered. */
 bool tth_after_hook(tth_scope *scope, tth_merge *merge);

@@ -42,7 +42,7 @@ uintptr_t tth_pull(tth_scope *scope) {
 void tth_expire(tth_scope *scope, int64_t now_ns) {
   while (scope != NULL && scope->head.deadline_ns <= now_ns) {
     if (scope->head.flags & TTH_OWN_DEADLINE) {
-      tth_end(scope, tth_state_expired(scope));
+      tth_end_observed(scope, tth_state_expired(scope));
       return;
     }
     const tether_ctx *above = scope->head.parent;
@@ -69,7 +69,7 @@ static uintptr_t unusual_state(tth_scope *scope, uintptr_t state) {
   const int64_t now_ns = tether_now_ns();
   if (now_ns < scope->head.deadline_ns) return state;
   tth_expire(scope, now_ns);
-  return atomic_load_explicit(&scope->state, memory_order_acquire);
+  return tth_pull(scope); /* an unattached one is not told */
 }
 
 uintptr_t tth_state(const tether_ctx *ctx) {

@@ -1,4 +1,5 @@
-/* service.c: the one thread of the library: fires deadlines, and cancels what signal handlers ask for.
+/* service.c: the one thread of the library: fires deadlines, runs the callbacks of those that waiters fired,
+ * and cancels what signal handlers ask for.
  *
  * Started when first needed, detached, with all signals blocked. It sleeps on a sequence word until the next
  * armed tick ends; whoever has something earlier counts the word up. Failure mode: the thread cannot be
@@ -29,6 +30,7 @@ static void *serve(void *unused) {
   for (;;) {
     const uint32_t sequence = atomic_load_explicit(&service.sequence, memory_order_acquire);
     tth_signal_serve();
+    tth_end_serve();
     const int64_t next_ns = tth_timer_run(false);
     tth_futex_wait(&service.sequence, sequence, next_ns);
   }

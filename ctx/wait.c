@@ -47,7 +47,7 @@ static tether_code wait_bound(int64_t until_ns) {
 
 static tether_code wait_scope(tth_scope *scope, int64_t until_ns) {
   const int64_t deadline_ns = scope->head.deadline_ns;
-  const int64_t first_ns = deadline_ns < until_ns ? deadline_ns : until_ns;
+  int64_t first_ns = deadline_ns < until_ns ? deadline_ns : until_ns;
   struct sleep sleep = {.word = &scope->word, .until_ns = until_ns};
   sleep_begin(&sleep);
   uintptr_t state;
@@ -60,6 +60,7 @@ static tether_code wait_scope(tth_scope *scope, int64_t until_ns) {
       tth_expire(scope, now_ns);
       state = atomic_load_explicit(&scope->state, memory_order_acquire);
       if (tth_state_done(state)) break;
+      first_ns = until_ns; /* a merge, about to be told by the thread that ended its second parent */
     }
     if (now_ns >= until_ns && until_ns != TETHER_FOREVER) break;
     if (!(seen & TTH_WORD_WAITERS)) {

@@ -86,6 +86,42 @@ static void children_of_a_merged_context_end_with_the_second_parent(void **state
   pair_close(&p);
 }
 
+struct onlooker {
+  tether_after after;
+  const tether_ctx *merged;
+  tether_code seen;
+};
+
+static void look_at_the_merge(void *data) {
+  struct onlooker *onlooker = data;
+  onlooker->seen = tether_ctx_wait(onlooker->merged, 0);
+}
+
+/* row 106: callbacks that were there before the merge, on its second parent and elsewhere in the tree that ends,
+ * find it ended; one that waited for it would otherwise wait for itself */
+static void callbacks_find_the_merge_ended_with_its_second_parent(void **state) {
+  tether_ctx *root = tether_ctx_with_cancel(tether_ctx_background());
+  tether_ctx *b = tether_ctx_with_cancel(root);
+  tether_ctx *sibling = tether_ctx_with_cancel(root);
+  const tether_ctx *each[] = {root, b, sibling};
+  struct onlooker onlookers[3];
+  (void)state;
+  for (int i = 0; i < 3; i++) {
+    onlookers[i].seen = TETHER_UNKNOWN;
+    tether_ctx_after_func(each[i], &onlookers[i].after, NULL, look_at_the_merge, &onlookers[i]);
+  }
+  tether_ctx *once = tether_ctx_merge(tether_ctx_background(), b);
+  tether_ctx *twice = tether_ctx_merge(tether_ctx_background(), once);
+  for (int i = 0; i < 3; i++) onlookers[i].merged = twice;
+  tether_ctx_cancel(root);
+  for (int i = 0; i < 3; i++) assert_code(onlookers[i].seen, TETHER_CANCELLED);
+  tether_ctx_free(twice);
+  tether_ctx_free(once);
+  tether_ctx_free(sibling);
+  tether_ctx_free(b);
+  tether_ctx_free(root);
+}
+
 /* row 106 */
 static void merged_has_the_earlier_deadline(void **state) {
   for (int which = 0; which < 2; which++) {
@@ -301,6 +337,7 @@ int main(void) {
       both_ways(merged_can_be_cancelled_alone),
       both_ways(merging_with_an_ended_context_is_born_done),
       both_ways(children_of_a_merged_context_end_with_the_second_parent),
+      behaviour(callbacks_find_the_merge_ended_with_its_second_parent),
       both_ways_in_virtual_time(merged_has_the_earlier_deadline),
       behaviour(values_come_from_the_first_parent_then_the_second),
       both_ways(merging_with_roots_is_like_with_cancel),
