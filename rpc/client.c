@@ -46,8 +46,17 @@ static void disarm(tether_client *client) {
 
 static void arm(tether_client *client, int64_t delay_ns) {
   disarm(client);
-  client->timer_ctx = tether_ctx_with_timeout(tether_ctx_background(), delay_ns);
-  tether_ctx_after_func(client->timer_ctx, &client->timer, NULL, on_timer, client);
+  tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), delay_ns);
+  if (tether_ctx_err(ctx) == TETHER_CANCELLED) {
+    /* No memory: it has ended, and so would the next. Instead of trying without pause, wait until somebody asks. */
+    tether_ctx_free(ctx);
+    pthread_mutex_lock(&client->mu);
+    client->stalled = !client->conn;
+    pthread_mutex_unlock(&client->mu);
+    return;
+  }
+  client->timer_ctx = ctx;
+  tether_ctx_after_func(ctx, &client->timer, NULL, on_timer, client);
 }
 
 /* ---- Waiting calls ------------------------------------------------------------------------- */
@@ -177,6 +186,14 @@ static void connect_now(tether_client *client) {
     client->transport->dial(client->dialer, client->connect_timeout_ns, on_dialed, client);
   }
   pthread_mutex_unlock(&client->mu);
+}
+
+void tth_client_wanted(tether_client *client) {
+  pthread_mutex_lock(&client->mu);
+  bool stalled = client->stalled;
+  client->stalled = false;
+  pthread_mutex_unlock(&client->mu);
+  if (stalled) connect_now(client);
 }
 
 /* The back-off is over, or HELLO did not come in time. */
@@ -397,6 +414,7 @@ static void wake_waiters(void *data) {
 tether_code tether_client_wait_ready(tether_client *client, const tether_ctx *ctx) {
   tether_after after;
   tether_ctx_after_func(ctx, &after, NULL, wake_waiters, client);
+  tth_client_wanted(client);
   tether_code code = TETHER_OK;
   pthread_mutex_lock(&client->mu);
   client->waiters++;

@@ -27,6 +27,7 @@ struct tether_client {
   tether_connectivity state;
   bool closing;
   bool silent;     /* `conn` is being closed because its HELLO did not come */
+  bool stalled;    /* there is no memory for a timer: the next who wants a connection makes the attempt */
   size_t waiters;  /* threads in tether_client_wait_ready */
   tth_conn *conn;  /* the one that new calls use, or that waits for HELLO; its reference is in `conns` */
   tth_conn *conns; /* all that are not closed */
@@ -47,6 +48,9 @@ tether_limits tth_limits_of(const tether_limits *given);
 
 /* Takes a waiting call off the list. client->mu is held. */
 void tth_client_forget_waiting_locked(tether_client *client, tether_call *call);
+
+/* Somebody wants a connection: makes the attempt that no timer will. */
+void tth_client_wanted(tether_client *client);
 
 /* One call less. */
 void tth_client_call_gone(tether_client *client);

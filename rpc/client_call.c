@@ -139,8 +139,7 @@ void tth_client_call_place(tether_call *call, tth_conn *conn, tth_out *out) {
   tth_session *session = tth_conn_lock(conn);
   /* A call that has ended meanwhile is not sent: whoever ended it has looked for its stream, or will, under this lock.
    */
-  if (session)
-    code = tth_call_is_running(call) ? open_stream(call, session, &out, &why) : TETHER_OK;
+  if (session) code = tth_call_is_running(call) ? open_stream(call, session, &out, &why) : TETHER_OK;
   tth_conn_unlock(conn);
   tth_out_free(out);
   if (code != TETHER_OK) tth_client_call_end(call, code, why, NULL);
@@ -174,6 +173,7 @@ static void dispatch(tether_call *call, tth_out *out) {
     tth_client_call_place(call, conn, out);
     return;
   }
+  tth_client_wanted(client);
   tth_out_free(out);
   if (code != TETHER_OK) tth_client_call_end(call, code, message, NULL);
 }

@@ -106,9 +106,9 @@ static tether_ctx *with_trace(const tether_ctx *parent, const tether_trace *trac
   size_t state_len = state && *state ? strlen(state) + 1 : 0;
   size_t baggage_len = baggage && *baggage ? strlen(baggage) + 1 : 0;
   struct trace_value *value = malloc(sizeof *value + state_len + baggage_len);
-  char *texts = (char *)(value + 1);
   /* Without memory the call goes on untraced: a trace is never worth a failed call. */
   if (!value) return tether_ctx_with_value(parent, &trace_key, NULL);
+  char *texts = (char *)(value + 1);
   value->trace = *trace;
   value->state = state_len ? memcpy(texts, state, state_len) : NULL;
   value->baggage = baggage_len ? memcpy(texts + state_len, baggage, baggage_len) : NULL;
