@@ -37,7 +37,7 @@ struct fanout {
   shard_answer answers[SEARCH_MAX_SHARDS];
 };
 
-/* A tenth of a small budget: with 20 ms to go, keeping 10 would be absurd. */
+/* A tenth of a small budget: with 30 ms to go, keeping 20 would be absurd. */
 static int64_t shards_deadline_ns(const search_service *service, const tether_ctx *ctx) {
   int64_t remaining_ns = tether_ctx_remaining_ns(ctx);
   if (remaining_ns == TETHER_FOREVER) return TETHER_FOREVER;

@@ -13,12 +13,12 @@
 static const char *url;
 static svc_list shard_urls;
 static int64_t grace_ns = 2 * TETHER_SEC;
-static search_service service = {.reserve_ns = 10 * TETHER_MS};
+static search_service service = {.reserve_ns = 20 * TETHER_MS};
 
 static const svc_option options[] = {
     {"listen", "URL", "where to serve: ipc:///path or tcp://host:port (required)", SVC_TEXT, &url},
     {"shard", "URL", "a shard to ask; give one for each (required)", SVC_LIST, &shard_urls},
-    {"reserve", "DURATION", "kept of each budget to deliver the answer; default 10ms", SVC_DURATION,
+    {"reserve", "DURATION", "kept of each budget to deliver the answer; default 20ms, at most a tenth", SVC_DURATION,
      &service.reserve_ns},
     {"grace", "DURATION", "how long running calls may take at shutdown; default 2s", SVC_DURATION, &grace_ns},
     {0},

@@ -34,14 +34,14 @@ static void a_slow_shard_makes_the_answer_partial_within_the_budget(void **state
   traced t;
   (void)state;
   traced_init(&t);
-  http_get(c.port, "/search?q=editor&timeout=1s&slow=shard-2:60s", t.header, &reply);
+  http_get(c.port, "/search?q=editor&timeout=3s&slow=shard-2:60s", t.header, &reply);
   assert_int_equal(reply.status, 200);
   assert_true(json_is_true(json_object_get(reply.json, "partial")));
   assert_true(json_array_size(json_object_get(reply.json, "hits")) > 0);
   for (size_t i = 0; i < CLUSTER_SHARDS; i++)
     assert_string_equal(shard_status(&reply, i, "status"), i == 2 ? "late" : "ok");
   assert_non_null(strstr(shard_status(&reply, 2, "cause"), "DEADLINE_EXCEEDED"));
-  assert_true(json_real_value(json_object_get(reply.json, "took_ms")) < 1000);
+  assert_true(json_real_value(json_object_get(reply.json, "took_ms")) < 3000);
   http_reply_fini(&reply);
 }
 
@@ -52,7 +52,7 @@ static void the_slow_shards_query_is_stopped_by_the_deadline(void **state) {
   traced t;
   (void)state;
   traced_init(&t);
-  http_get(c.port, "/search?q=editor&timeout=300ms&slow=shard-1:60s", t.header, &reply);
+  http_get(c.port, "/search?q=editor&timeout=1s&slow=shard-1:60s", t.header, &reply);
   http_reply_fini(&reply);
   assert_true(log_wait(&c.shards[1], "query-stopped", t.id, NULL, &line));
   assert_string_equal(log_value(&line, "cause", value), "deadline");
@@ -66,7 +66,7 @@ static void no_shard_in_time_is_a_504_that_says_why(void **state) {
   traced t;
   (void)state;
   traced_init(&t);
-  http_get(c.port, "/search?q=editor&timeout=300ms&slow=60s", t.header, &reply);
+  http_get(c.port, "/search?q=editor&timeout=1s&slow=60s", t.header, &reply);
   assert_int_equal(reply.status, 504);
   assert_string_equal(json_text(reply.json, "error.code"), "DEADLINE_EXCEEDED");
   assert_string_equal(json_text(reply.json, "error.cause"), "deadline");

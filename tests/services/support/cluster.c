@@ -48,11 +48,12 @@ void cluster_start_shard(cluster *c, int i) {
 static void start_search(cluster *c) {
   char url[128], shards[CLUSTER_SHARDS][128];
   snprintf(url, sizeof url, "ipc://%s/search.sock", c->dir);
-  const char *args[3 + 2 * CLUSTER_SHARDS] = {"--listen", url};
+  /* The reserve is a tenth of each budget then: the machine may be busy. */
+  const char *args[5 + 2 * CLUSTER_SHARDS] = {"--listen", url, "--reserve", "1s"};
   for (int i = 0; i < CLUSTER_SHARDS; i++) {
     snprintf(shards[i], sizeof shards[i], "ipc://%s/shard-%d.sock", c->dir, i);
-    args[2 + 2 * i] = "--shard";
-    args[3 + 2 * i] = shards[i];
+    args[4 + 2 * i] = "--shard";
+    args[5 + 2 * i] = shards[i];
   }
   process_start(&c->search, c->dir, "search", "tether-search", args);
 }
