@@ -249,6 +249,23 @@ static void deadlines_end_contexts_without_a_timer_thread(void **state) {
   tether_ctx_free(polled);
 }
 
+/* Runs first, too. The one below is not registered, so the end of the one above, which nobody fires, is not
+ * pushed to it. */
+static void first_look_below_a_passed_deadline_sees_it_without_a_timer_thread(void **state) {
+  (void)state;
+  atomic_store(&no_threads, true);
+  tether_ctx *timed = tether_ctx_with_timeout(tether_ctx_background(), TETHER_MS);
+  tether_ctx *below = tether_ctx_with_cancel(timed);
+  struct ctx_call call = {.runs = 0};
+  ctx_call_after(&call, timed, NULL);
+  while (tether_now_ns() < tether_ctx_deadline_ns(timed)) continue;
+  assert_expired(below, tether_cause_deadline_exceeded());
+  assert_int_equal(atomic_load(&call.runs), 1);
+  atomic_store(&no_threads, false);
+  tether_ctx_free(below);
+  tether_ctx_free(timed);
+}
+
 /* ---- Groups and pools ------------------------------------------------------------------------ */
 
 static atomic_int tasks_run;
@@ -333,14 +350,54 @@ static void pool_without_memory_or_threads_says_so(void **state) {
   assert_int_equal(atomic_load(&tasks_run), 100);
 }
 
+struct submitter {
+  struct ctx_thread thread;
+  tether_executor *executor;
+  struct ctx_latch *go;
+  tether_task tasks[500];
+};
+
+static void submit_all(void *data) {
+  struct submitter *s = data;
+  if (!ctx_latch_wait(s->go)) return;
+  for (int i = 0; i < 500; i++) {
+    s->tasks[i] = (tether_task){.run = count_pool_task};
+    s->executor->submit(s->executor, &s->tasks[i]);
+    if (i % 16 == 0) atomic_store(&no_threads, i % 32 == 0);
+  }
+}
+
+/* Threads of the pool can and cannot be started, by turns, while several threads submit. */
+static void pool_whose_threads_fail_to_start_loses_no_task(void **state) {
+  static struct submitter submitters[4];
+  struct ctx_latch go = {false};
+  tether_pool *pool = NULL;
+  (void)state;
+  assert_code(tether_pool_open(8, &pool), TETHER_OK);
+  atomic_store(&tasks_run, 0);
+  for (int i = 0; i < 4; i++) {
+    submitters[i].executor = tether_pool_executor(pool);
+    submitters[i].go = &go;
+    ctx_thread_start(&submitters[i].thread, submit_all, &submitters[i]);
+  }
+  atomic_store(&no_threads, true);
+  ctx_latch_open(&go);
+  for (int i = 0; i < 4; i++) ctx_thread_join(&submitters[i].thread);
+  atomic_store(&no_threads, false);
+  tether_pool_close(pool);
+  assert_int_equal(atomic_load(&tasks_run), 2000);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      behaviour(first_look_below_a_passed_deadline_sees_it_without_a_timer_thread),
       behaviour(deadlines_end_contexts_without_a_timer_thread),
       behaviour(every_allocation_of_every_derivation_may_fail),
       behaviour(causes_made_without_memory_keep_their_code),
       behaviour(nothing_but_deriving_needs_memory),
       behaviour(group_without_memory_or_threads_says_so),
       behaviour(pool_without_memory_or_threads_says_so),
+      behaviour(pool_whose_threads_fail_to_start_loses_no_task),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
