@@ -250,7 +250,8 @@ static void a_shutdown_with_grace_answers_every_call_it_has_accepted(void **stat
     snprintf(url, sizeof url, "tcp://127.0.0.1:%u", tether_server_port(server));
     for (int i = 0; i < 3; i++) {
       loads[i] = (struct load){.stop = &stop};
-      assert_int_equal(tether_client_open(url, NULL, &loads[i].client), TETHER_OK);
+      tether_client_options options = {.backoff_initial_ns = 20 * TETHER_MS};
+      assert_int_equal(tether_client_open(url, &options, &loads[i].client), TETHER_OK);
       assert_int_equal(pthread_create(&loads[i].thread, NULL, make_load, &loads[i]), 0);
     }
     assert_true(tst_wait_until(has_started_100, &stats, RPC_TEST_BOUND_NS));
