@@ -8,6 +8,7 @@
 #include "rpc/forward.h"
 #include "rpc/metadata.h"
 #include "rpc/trace.h"
+#include "rpc/utf8.h"
 
 /* A message of at most TTH_SLICE bytes as a frame inside a bigger out. */
 static size_t put_message(uint8_t *to, const ProtobufCMessage *message, size_t len, uint8_t flags) {
@@ -138,8 +139,8 @@ tether_code tth_encode_reply(const tether_call *call, tether_code code, const ch
   trailers.message = message && *message ? (char *)message : NULL;
   if (cause) {
     wire_cause.code = tether_cause_get_code(cause);
-    wire_cause.origin = (char *)tether_cause_origin(cause);
-    wire_cause.text = (char *)tether_cause_text(cause);
+    wire_cause.origin = (char *)tth_utf8_text(tether_cause_origin(cause));
+    wire_cause.text = (char *)tth_utf8_text(tether_cause_text(cause));
     trailers.cause = &wire_cause;
   }
   trailers.n_metadata = view(call->trailers, &views);

@@ -14,6 +14,7 @@
 #include "rpc/link.h"
 #include "rpc/session_impl.h"
 #include "rpc/unpack.h"
+#include "rpc/utf8.h"
 #include "tether/v1/frames.pb-c.h"
 
 /* HELLO and GOAWAY are small; more is not worth reading. */
@@ -29,7 +30,7 @@ tth_session *tth_session_new(tth_role role, const tether_limits *limits) {
 
   Tether__V1__Hello hello = TETHER__V1__HELLO__INIT;
   hello.version = 1;
-  hello.origin = (char *)tether_origin();
+  hello.origin = (char *)tth_utf8_text(tether_origin());
   hello.has_max_message_bytes = hello.has_max_metadata_bytes = hello.has_max_streams = true;
   hello.max_message_bytes = limits->max_message_bytes;
   hello.max_metadata_bytes = limits->max_metadata_bytes;
@@ -134,7 +135,9 @@ static bool on_request(tth_session *session, const tth_frame *frame, tth_event *
     message = "more calls on this connection than the server announced";
   }
   if (refuse != TETHER_OK) {
-    if (session->refusals >= TTH_REFUSALS) return broken(session, event, "too many calls beyond the limit");
+    /* As many as a client within its limit can have under way when our GOAWAY crosses them. */
+    size_t most = session->limits.max_streams > TTH_REFUSALS ? session->limits.max_streams : TTH_REFUSALS;
+    if (session->refusals >= most) return broken(session, event, "too many calls beyond the limit");
     if (tth_session_refuse(session, frame->stream, refuse, message)) return false;
     return broken(session, event, "out of memory");
   }

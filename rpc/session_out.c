@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "rpc/session_impl.h"
+#include "rpc/utf8.h"
 #include "tether/v1/frames.pb-c.h"
 
 /* Origin <= 255, text <= 1023 (tether_cause_new) and their protobuf tags, with room to spare. */
@@ -221,8 +222,8 @@ static bool write_cancels(tth_session *session, struct batch *batch) {
     stream->cancel_owed = false;
     Tether__V1__Cause cause = TETHER__V1__CAUSE__INIT;
     cause.code = tether_cause_get_code(stream->cause);
-    cause.origin = (char *)tether_cause_origin(stream->cause);
-    cause.text = (char *)tether_cause_text(stream->cause);
+    cause.origin = (char *)tth_utf8_text(tether_cause_origin(stream->cause));
+    cause.text = (char *)tth_utf8_text(tether_cause_text(stream->cause));
     Tether__V1__Cancel cancel = TETHER__V1__CANCEL__INIT;
     cancel.cause = &cause;
     size_t len = tether__v1__cancel__pack(&cancel, batch->to + TTH_FRAME_HEADER);
@@ -285,19 +286,21 @@ static uint32_t next_id(const tth_session *session) {
   return id;
 }
 
-/* Opens queued streams. One whose time has run out stays where it is: its owner's timer is about to cancel it, and
- * the server never hears of it. */
+/* Opens queued streams. One whose time has run out is not opened: its owner's timer is about to cancel it, and the
+ * server never hears of it. Half of the batch is left to streams that are under way, lest new calls hold up a long
+ * message for ever. */
 static bool write_new_streams(tth_session *session, int64_t now_ns, struct batch *batch) {
   if (!session->hello_seen || session->going_away) return true;
   tth_stream_list expired = {0};
   bool fits = true;
+  size_t keep = session->ready.first ? batch->room / 2 : 0;
   while (fits && session->queued.first && session->streams.count < session->peer_limits.max_streams) {
     tth_stream *stream = session->queued.first;
     if (stream->out->deadline_ns <= now_ns) {
       tth_list_push(&expired, tth_list_pop(&session->queued));
       continue;
     }
-    fits = piece_size(stream->out) <= batch->room;
+    fits = piece_size(stream->out) + keep <= batch->room;
     if (!fits) break;
     stream->id = next_id(session);
     if (!tth_streams_add(&session->streams, stream)) break; /* no memory now: the next fill tries again */
@@ -309,7 +312,7 @@ static bool write_new_streams(tth_session *session, int64_t now_ns, struct batch
     if (stream->out) tth_list_push(&session->ready, stream);
   }
   for (tth_stream *stream; (stream = tth_list_pop(&expired));) tth_list_push(&session->queued, stream);
-  return fits;
+  return fits || keep > 0;
 }
 
 static bool write_ready(tth_session *session, int64_t now_ns, struct batch *batch) {

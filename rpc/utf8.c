@@ -43,3 +43,8 @@ size_t tth_utf8_prefix(const uint8_t *text, size_t len) {
   }
   return at;
 }
+
+const char *tth_utf8_text(const char *text) {
+  size_t len = strlen(text);
+  return tth_utf8_prefix((const uint8_t *)text, len) == len ? text : "(not UTF-8)";
+}

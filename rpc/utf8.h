@@ -9,4 +9,7 @@
  * shortest forms only) without a NUL. Equal to `len` when all of it is. */
 size_t tth_utf8_prefix(const uint8_t *text, size_t len);
 
+/* `text`, or words that say so if it is not UTF-8: a receiver refuses a frame over a string that is not. */
+const char *tth_utf8_text(const char *text);
+
 #endif

@@ -254,7 +254,37 @@ static void a_status_message_is_cut_between_characters_and_is_always_text(void *
   request.body = (ProtobufCBinaryData){.data = (uint8_t *)"a\xff\xc3(\xe2\x98z", .len = 7};
   TETHER_SCOPED_CALL tether_call *bad = tether_call_unary(f->client, ctx, &methods[FAIL_WITH], &request.base, NULL);
   rpc_assert_code(bad, TETHER_ABORTED);
-  assert_string_equal(tether_call_message(bad), "a?" "?(" "?" "?z");
+  assert_string_equal(tether_call_message(bad),
+                      "a?"
+                      "?("
+                      "?"
+                      "?z");
+}
+
+/* Text that is not UTF-8 would make the frame unreadable, and with it the cause. */
+static void a_cause_whose_text_is_no_text_arrives_all_the_same(void **state) {
+  struct rpc_fixture *f = *state;
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  TETHER_SCOPED tether_ctx *ctx = bounded();
+  TETHER_SCOPED_CALL tether_call *call = testing_v1_echo_client_hang_start(f->client, ctx, &request, NULL, NULL, NULL);
+  assert_true(rpc_wait_for(&f->stats.hanging, 1));
+  tether_cause *cause = tether_cause_new(TETHER_CAUSE_SIBLING, "\xc3(", "\xff");
+  tether_call_cancel(call, cause);
+  tether_cause_unref(cause);
+  rpc_assert_code(call, TETHER_CANCELLED);
+  assert_true(rpc_wait_for(&f->stats.ended[TETHER_CAUSE_SIBLING], 1));
+}
+
+static void processes_whose_names_are_no_text_can_talk(void **state) {
+  tether_origin_set("\xff\xfe"); /* before there are threads */
+  assert_int_equal(setup(state), 0);
+  struct rpc_fixture *f = *state;
+  TETHER_SCOPED tether_ctx *ctx = bounded();
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  TETHER_SCOPED_CALL tether_call *call = testing_v1_echo_client_quick(f->client, ctx, &request, NULL);
+  rpc_assert_code(call, TETHER_OK);
+  teardown(state);
+  tether_origin_set(NULL);
 }
 
 static void a_path_served_twice_is_refused_and_nothing_is_added(void **state) {
@@ -281,6 +311,8 @@ int main(void) {
       CASE(a_deferred_call_whose_caller_left_is_told_why_and_may_finish_late),
       CASE(a_deferred_call_may_finish_after_its_connection_is_gone),
       CASE(a_status_message_is_cut_between_characters_and_is_always_text),
+      CASE(a_cause_whose_text_is_no_text_arrives_all_the_same),
+      cmocka_unit_test(processes_whose_names_are_no_text_can_talk),
       cmocka_unit_test(a_path_served_twice_is_refused_and_nothing_is_added),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
