@@ -49,7 +49,6 @@ void *tth_node_new(size_t size, enum tth_kind kind, const tether_ctx *parent) {
   ctx->parent = above;
   ctx->scope = above->scope;
   ctx->deadline_ns = above->deadline_ns;
-  tth_live_add(ctx);
   return ctx;
 }
 
@@ -76,18 +75,23 @@ static inline tether_ctx *derive_scope(const tether_ctx *parent) {
 
 tether_ctx *tether_ctx_with_cancel(const tether_ctx *parent) {
   tth_check_parent(parent, "tether_ctx_with_cancel");
-  return derive_scope(parent);
+  tether_ctx *ctx = derive_scope(parent);
+  tth_live_add(ctx);
+  return ctx;
 }
 
 /* A deadline no later than the parent's is the context's own; a later one never matters. */
 static tether_ctx *derive_deadline(const tether_ctx *parent, int64_t deadline_ns, const tether_cause *cause,
                                    bool is_due) {
   tether_ctx *ctx = derive_scope(parent);
-  if (ctx->flags & TTH_STATIC || deadline_ns == TETHER_FOREVER || deadline_ns > ctx->deadline_ns) return ctx;
-  ctx->deadline_ns = deadline_ns;
-  ctx->flags |= TTH_OWN_DEADLINE;
-  ctx->scope->own_cause = tether_cause_ref(cause);
-  if (is_due) (void)tth_pull(ctx->scope); /* the parent's end, if there is one, goes before */
+  const bool is_own = !(ctx->flags & TTH_STATIC) && deadline_ns != TETHER_FOREVER && deadline_ns <= ctx->deadline_ns;
+  if (is_own) {
+    ctx->deadline_ns = deadline_ns;
+    ctx->flags |= TTH_OWN_DEADLINE;
+    ctx->scope->own_cause = tether_cause_ref(cause);
+    if (is_due) (void)tth_pull(ctx->scope); /* the parent's end, if there is one, goes before */
+  }
+  tth_live_add(ctx);
   return ctx;
 }
 
@@ -117,6 +121,7 @@ tether_ctx *tether_ctx_without_cancel(const tether_ctx *parent) {
   if (ctx == NULL) return &tth_ctx_nomem.head;
   ctx->scope = NULL;
   ctx->deadline_ns = TETHER_FOREVER;
+  tth_live_add(ctx);
   return ctx;
 }
 

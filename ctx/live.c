@@ -41,6 +41,7 @@ void tth_live_lock(void) { tth_lock_acquire(&list_lock); }
 void tth_live_unlock(void) { tth_lock_release(&list_lock); }
 
 void tth_live_add(tether_ctx *ctx) {
+  if (ctx->flags & TTH_STATIC) return;
   count(1);
   ctx->made_file = NULL;
   ctx->made_line = 0;
@@ -100,8 +101,7 @@ void tth_live_lock(void) {}
 void tth_live_unlock(void) {}
 void tth_live_init(void) {}
 void tth_live_add(tether_ctx *ctx) {
-  (void)ctx;
-  count(1);
+  if (!(ctx->flags & TTH_STATIC)) count(1);
 }
 void tth_live_remove(tether_ctx *ctx) {
   (void)ctx;

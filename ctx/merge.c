@@ -34,6 +34,7 @@ tether_ctx *tether_ctx_merge(const tether_ctx *a, const tether_ctx *b) {
   merge->other = tether_ctx_ref(b);
   if (b->deadline_ns < merge->scope.head.deadline_ns) merge->scope.head.deadline_ns = b->deadline_ns;
   merge->hook = (tether_after){.node = NULL};
+  tth_live_add(&merge->scope.head);
   /* An end of `a` that is already there goes before one of `b`. */
   if (!tth_state_done(tth_pull(&merge->scope)) && b->scope != NULL && tth_after_hook(b->scope, merge))
     tth_end(&merge->scope, tth_state(b));

@@ -237,7 +237,8 @@ void tth_after_after_fork(void);
 /* Aborts the process: a NULL parent. */
 void tth_check_parent(const tether_ctx *parent, const char *function);
 
-/* Allocates a node with its header filled in; NULL without memory. */
+/* Allocates a node with its header filled in; NULL without memory. The caller fills in the rest and then calls
+ * tth_live_add: from then on another thread may print it. */
 void *tth_node_new(size_t size, enum tth_kind kind, const tether_ctx *parent);
 void tth_scope_init(tth_scope *scope);
 
@@ -251,7 +252,7 @@ void tth_origin_init(void);
 void tth_attach_after_fork(void);
 /* A small number of this thread's own, to spread threads over what they would contend for. */
 unsigned tth_thread_number(void);
-void tth_live_add(tether_ctx *ctx);
+void tth_live_add(tether_ctx *ctx); /* static contexts are not counted */
 void tth_live_remove(tether_ctx *ctx);
 void tth_live_init(void);
 void tth_live_lock(void);

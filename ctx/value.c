@@ -30,6 +30,7 @@ tether_ctx *tether_ctx_with_value(const tether_ctx *parent, const tether_key *ke
   }
   node->key = key;
   node->value = NULL;
+  tth_live_add(&node->head);
   if (value != NULL && key->copy != NULL) {
     kept = key->copy(value);
     if (kept == NULL) {
@@ -47,6 +48,7 @@ tether_ctx *tth_value_borrow(const tether_ctx *parent, const tether_key *key, co
   node->head.flags |= TTH_BORROWED;
   node->key = key;
   node->value = (void *)(uintptr_t)value;
+  tth_live_add(&node->head);
   return &node->head;
 }
 

@@ -1,4 +1,6 @@
 /* Finding forgotten contexts: the count in every build, the list with TETHER_DEBUG. */
+#include <fcntl.h>
+
 #include "tests/support/ctx_child.h"
 #include "tests/support/ctx_thread.h"
 
@@ -83,6 +85,50 @@ static void report_has_one_line_per_live_context(void **state) {
   assert_int_equal(report(text, sizeof text), 0);
 }
 
+struct deriver {
+  struct ctx_thread thread;
+  struct ctx_latch *stop;
+};
+
+/* What malloc returns next is full of rubbish. */
+static void litter(void) {
+  for (size_t size = 32; size <= 320; size += 16) {
+    void *volatile p = malloc(size);
+    if (p != NULL) memset(p, 0x5a, size);
+    free(p);
+  }
+}
+
+static void derive_until_stopped(void *data) {
+  struct deriver *d = data;
+  while (!ctx_latch_is_open(d->stop)) {
+    litter();
+    tether_ctx *timed = tether_ctx_with_timeout(tether_ctx_background(), CTX_TEST_HOUR);
+    tether_ctx *valued = tether_ctx_with_value(timed, ctx_key_user(), "ada");
+    tether_ctx *merged = tether_ctx_merge(tether_ctx_background(), valued);
+    tether_ctx_free(merged);
+    tether_ctx_free(valued);
+    tether_ctx_free(timed);
+  }
+}
+
+/* A report meets contexts that other threads have just made, never half made ones. */
+static void report_while_contexts_are_made_is_safe(void **state) {
+  static struct deriver derivers[2];
+  struct ctx_latch stop = {false};
+  (void)state;
+  const int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  assert_true(fd >= 0);
+  for (int i = 0; i < 2; i++) {
+    derivers[i].stop = &stop;
+    ctx_thread_start(&derivers[i].thread, derive_until_stopped, &derivers[i]);
+  }
+  for (int i = 0; i < CTX_TEST_ROUNDS(20000); i++) (void)tether_ctx_report_live(fd);
+  ctx_latch_open(&stop);
+  for (int i = 0; i < 2; i++) ctx_thread_join(&derivers[i].thread);
+  close(fd);
+}
+
 /* made_at passes its argument through in every build. */
 static void noting_the_place_returns_the_context(void **state) {
   tether_ctx *ctx = tether_ctx_with_cancel(tether_ctx_background());
@@ -120,11 +166,9 @@ static void contexts_left_at_exit_are_reported(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      behaviour(count_is_of_contexts_made_and_not_yet_released),
-      behaviour(count_is_right_across_threads),
-      behaviour(report_has_one_line_per_live_context),
-      behaviour(noting_the_place_returns_the_context),
-      behaviour(contexts_left_at_exit_are_reported),
+      behaviour(count_is_of_contexts_made_and_not_yet_released), behaviour(count_is_right_across_threads),
+      behaviour(report_has_one_line_per_live_context),           behaviour(report_while_contexts_are_made_is_safe),
+      behaviour(noting_the_place_returns_the_context),           behaviour(contexts_left_at_exit_are_reported),
   };
   return cmocka_run_group_tests_name("live", tests, NULL, NULL);
 }
