@@ -12,7 +12,7 @@ typedef struct tst_mem_peer {
   tth_dialer *dialer;
   tth_listener *listener;
   bool closed;
-  bool stuck; /* the other side takes nothing more */
+  bool stuck;       /* the other side takes nothing more */
   tst_frames heard; /* every batch received, one after the other */
 } tst_mem_peer;
 
