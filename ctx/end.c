@@ -19,7 +19,7 @@
  *      |      | none: N is done              |                  |
  *      |      v                              |                  |
  *      |  leave the parent's list            |                  |
- *      |  run callbacks                      |                  |
+ *      |  end merges, run callbacks          |                  |
  *      +-------------------------------------+------------------+
  *
  * Nothing can free a scope on the path: N is held by the caller, and whoever frees a child must take its

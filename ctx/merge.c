@@ -3,8 +3,9 @@
  * It is flattened when made, so that every look-up stays a loop along one chain: a cancel node whose first
  * parent is `a`, with the values of `b` that `a` has not in between, borrowed (the node holds a reference
  * to `b`, their owner). The end of `a` is pulled or pushed as usual; the end of `b` is always pushed, by a
- * hook on b's scope that holds no reference and ends the merge before b's cancel returns. The effective
- * deadline is the earlier one, and belongs to whichever parent it came from: that parent's timer fires. */
+ * hook on b's scope that holds no reference and ends the merge before any callback runs and before b's cancel
+ * returns; another cancel of `b` at the same moment may return earlier. The effective deadline is the earlier
+ * one, and belongs to whichever parent it came from: that parent's timer fires. */
 #include "ctx/node.h"
 
 struct borrow {
