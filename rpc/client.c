@@ -107,7 +107,7 @@ void tth_client_call_gone(tether_client *client) {
 static int64_t jittered(int64_t delay_ns) {
   uint32_t random;
   tth_random(&random, sizeof random);
-  return delay_ns - delay_ns / 5 + (int64_t)((double)(delay_ns / 5 * 2) * random / UINT32_MAX);
+  return tether_time_add(delay_ns - delay_ns / 5, (int64_t)((double)(delay_ns / 5 * 2) * random / UINT32_MAX));
 }
 
 /* How long to wait before the next attempt; the lock is held. */
