@@ -51,6 +51,7 @@ struct tether_call {
       void *done_data;
       tether_after after; /* on root; holds a reference while registered */
       int64_t started_ns;
+      _Atomic int users; /* of the client: start until it returns, and the end; the last one lets go of it */
       size_t metadata_bytes;
       /* under the client's lock */
       tth_out *out; /* the request, while waiting for a connection */
@@ -71,11 +72,10 @@ struct tether_call {
       tether_task task;
       /* under the server's lock */
       tether_call *prev, *next;
-      bool told; /* of the server's shutdown */
       /* */
+      _Atomic bool told;  /* of this server's shutdown */
       _Atomic bool taken; /* by its handler, or by whoever ends the call without one */
       bool deferred;
-      bool initial_sent;
       char *fail_message; /* set by the handler */
     } s;
   };

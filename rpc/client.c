@@ -230,7 +230,7 @@ static void on_hello(tether_client *client, tth_conn *conn) {
   }
 }
 
-/* The connection takes nothing new: what has not left fails over to the next one by being lost unsent. */
+/* The connection takes nothing new: what has not left ends UNAVAILABLE, which says that the server never saw it. */
 static void on_goaway(tether_client *client, tth_conn *conn) {
   pthread_mutex_lock(&client->mu);
   bool current = client->conn == conn;
@@ -240,14 +240,18 @@ static void on_goaway(tether_client *client, tth_conn *conn) {
   }
   int64_t delay = current ? next_delay_locked(client) : 0;
   pthread_mutex_unlock(&client->mu);
+  tether_cause *cause =
+      tether_cause_new(TETHER_CAUSE_SHUTDOWN, NULL, "the server is shutting down; the call was not sent");
   for (;;) {
     tth_session *session = tth_conn_lock(conn);
     tether_call *call = session ? tth_session_pop_queued(session) : NULL;
     if (call) call->stream = NULL;
     tth_conn_unlock(conn);
     if (!call) break;
-    tth_client_call_lost(call, "the server is shutting down; the call was not sent");
+    tth_client_call_end(call, TETHER_UNAVAILABLE, tether_cause_text(cause), cause);
+    tether_call_unref(call); /* the stream's reference */
   }
+  tether_cause_unref(cause);
   if (current) arm(client, delay);
 }
 

@@ -43,15 +43,19 @@ static const char *release(tether_call *call, const tether_cause *cause) {
   return where;
 }
 
+/* The client may be closed once its calls have called back, which may be while tether_call_start still runs. */
+static void let_go(tether_call *call) {
+  if (atomic_fetch_sub(&call->c.users, 1) == 1) tth_client_call_gone(call->c.client);
+}
+
 static void finish(tether_call *call) {
   if (tether_after_stop(&call->c.after)) tether_call_unref(call); /* the registration's reference */
-  tether_client *client = call->c.client;
   tether_call_done_fn done = call->c.done;
   tether_call_ref(call); /* a waiter may release the call as soon as it has ended */
   tth_call_ended(call);
   if (done) done(call, call->c.done_data);
+  let_go(call);
   tether_call_unref(call);
-  tth_client_call_gone(client);
 }
 
 void tth_client_call_end(tether_call *call, tether_code code, const char *message, const tether_cause *cause) {
@@ -63,6 +67,14 @@ void tth_client_call_end(tether_call *call, tether_code code, const char *messag
   finish(call);
 }
 
+/* What the server is told. A deadline's own cause may be of any code; the server must know that it was a deadline, or
+ * it would record another status than the caller. */
+static tether_cause *deadline_cause(tether_code code, const tether_cause *cause) {
+  if (code != TETHER_DEADLINE_EXCEEDED || tether_cause_get_code(cause) == TETHER_CAUSE_DEADLINE)
+    return tether_cause_ref(cause);
+  return tether_cause_new(TETHER_CAUSE_DEADLINE, tether_cause_origin(cause), tether_cause_text(cause));
+}
+
 /* The call's context ended. Runs on the thread that cancelled, or on the timer thread. */
 static void on_ctx_done(void *data) {
   tether_call *call = data;
@@ -70,7 +82,9 @@ static void on_ctx_done(void *data) {
     const tether_cause *cause = tether_ctx_cause(call->root);
     call->code = tth_code_of_ctx(call->root);
     call->cause = tether_cause_ref(cause);
-    const char *where = release(call, cause);
+    tether_cause *told = deadline_cause(call->code, cause);
+    const char *where = release(call, told);
+    tether_cause_unref(told);
     char message[512];
     if (call->code == TETHER_DEADLINE_EXCEEDED) {
       snprintf(message, sizeof message, "deadline exceeded after %lld ms, %s",
@@ -213,6 +227,7 @@ tether_call *tether_call_start(tether_client *client, const tether_ctx *ctx, con
   call->c.metadata_bytes = tether_metadata_size(options->metadata);
   call->root = derive(ctx, method, options);
   call->ctx = call->root;
+  call->c.users = 2;
   atomic_fetch_add(&client->calls, 1);
 
   tth_out *out = NULL;
@@ -229,6 +244,7 @@ tether_call *tether_call_start(tether_client *client, const tether_ctx *ctx, con
     tth_client_call_end(call, code, why, NULL);
   else if (out)
     dispatch(call, out);
+  let_go(call);
   return call;
 }
 
@@ -346,7 +362,8 @@ void tth_client_call_event(tether_call *call, const tth_event *event, const teth
       on_message(call, event, limits);
       break;
     case TTH_EVENT_OVERSIZE:
-      snprintf(message, sizeof message, "a reply of %zu bytes is larger than the limit of %zu", event->len,
+      snprintf(message, sizeof message,
+               "a reply of %zu bytes is larger than the limit of %zu, or too much beside others", event->len,
                limits->max_message_bytes);
       reply_refused(call, TETHER_RESOURCE_EXHAUSTED, message);
       break;

@@ -200,10 +200,12 @@ static void on_closed(void *owner, const char *why) {
 static const tth_link_events link_events = {.received = on_received, .sent = on_sent, .closed = on_closed};
 
 void tth_conn_start(tth_conn *conn) {
+  tth_conn_ref(conn); /* a peer that leaves at once: `closed` may give back the owner's before we are done */
   conn->link->ops->start(conn->link, &link_events, conn);
   pthread_mutex_lock(&conn->mu);
   conn->started = true;
   tth_conn_unlock(conn);
+  tth_conn_unref(conn);
 }
 
 void tth_conn_close(tth_conn *conn) { conn->link->ops->close(conn->link); }

@@ -47,6 +47,15 @@ static tether_code pack_request(const Tether__V1__Headers *headers, const Protob
   return TETHER_OK;
 }
 
+/* Longer texts are left out (W3C asks for 512 and 8192 bytes at least), and such as the server would refuse the whole
+ * call for: a trace is never worth a failed call. */
+enum { STATE_MAX = 2048, BAGGAGE_MAX = 8192 };
+
+static char *sendable(const char *text, size_t max) {
+  size_t len = text ? strnlen(text, max + 1) : 0;
+  return len > 0 && len <= max && tth_utf8_prefix((const uint8_t *)text, len) == len ? (char *)text : NULL;
+}
+
 tether_code tth_encode_request(tether_call *call, const ProtobufCMessage *request, const tether_metadata *metadata,
                                size_t max_forward_bytes, tth_out **out) {
   Tether__V1__Headers headers = TETHER__V1__HEADERS__INIT;
@@ -65,8 +74,8 @@ tether_code tth_encode_request(tether_call *call, const ProtobufCMessage *reques
   char traceparent[TETHER_TRACEPARENT_SIZE];
   if (tth_trace_next_hop(call->ctx, traceparent)) {
     headers.traceparent = traceparent;
-    headers.tracestate = (char *)tether_trace_state(call->ctx);
-    headers.baggage = (char *)tether_trace_baggage(call->ctx);
+    headers.tracestate = sendable(tether_trace_state(call->ctx), STATE_MAX);
+    headers.baggage = sendable(tether_trace_baggage(call->ctx), BAGGAGE_MAX);
   }
   int64_t deadline_ns = tether_ctx_deadline_ns(call->ctx);
   headers.has_timeout_ns = deadline_ns != TETHER_FOREVER;
@@ -148,7 +157,7 @@ tether_code tth_encode_reply(const tether_call *call, tether_code code, const ch
   tth_out *out, *initial = NULL;
   tether_code failed = pack_end(&trailers, code == TETHER_OK ? call->reply : NULL, &out);
   if (failed != TETHER_OK) return failed;
-  if (!call->s.initial_sent && tether_metadata_count(call->initial) > 0) {
+  if (tether_metadata_count(call->initial) > 0) {
     failed = tth_encode_initial(call, &initial);
     if (failed != TETHER_OK) {
       tth_out_free(out);

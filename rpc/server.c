@@ -172,8 +172,11 @@ tether_code tether_server_listen(tether_server *server, const char *url) {
 
 uint16_t tether_server_port(const tether_server *server) {
   uint16_t port = 0;
+  pthread_mutex_t *mu = (pthread_mutex_t *)&server->mu;
+  pthread_mutex_lock(mu);
   for (size_t i = 0; i < server->listener_count && port == 0; i++)
     port = server->transport->listener_port(server->listeners[i]);
+  pthread_mutex_unlock(mu);
   return port;
 }
 

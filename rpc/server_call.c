@@ -39,14 +39,16 @@ static tether_code final_code(tether_call *call, tether_code code, const char **
   if (!root || tether_ctx_err(root) == TETHER_OK) return code;
   *cause = tether_ctx_cause(root);
   *message = tether_cause_text(*cause);
-  return tether_cause_get_code(*cause) == TETHER_CAUSE_SHUTDOWN ? TETHER_UNAVAILABLE : tth_code_of_ctx(root);
+  /* Our own shutdown; a caller that stops for its own has recorded CANCELLED. */
+  bool shutdown = call->s.told && tether_cause_get_code(*cause) == TETHER_CAUSE_SHUTDOWN;
+  return shutdown ? TETHER_UNAVAILABLE : tth_code_of_ctx(root);
 }
 
 /* Encodes the end; trailers larger than the client takes, or a reply, are replaced by saying so. */
 static tth_out *encode_end(tether_call *call, const tether_limits *peer) {
   tth_out *out = NULL;
   bool too_large = tether_metadata_size(call->trailers) > peer->max_metadata_bytes ||
-                   (!call->s.initial_sent && tether_metadata_size(call->initial) > peer->max_metadata_bytes);
+                   tether_metadata_size(call->initial) > peer->max_metadata_bytes;
   if (too_large) {
     tether_metadata_free(call->trailers);
     tether_metadata_free(call->initial);
@@ -275,8 +277,8 @@ void tth_server_call_event(tether_call *call, const tth_event *event, const teth
       on_cancel(call, event, limits);
       break;
     case TTH_EVENT_OVERSIZE:
-      snprintf(why, sizeof why, "a request of %zu bytes is larger than the limit of %zu", event->len,
-               limits->max_message_bytes);
+      snprintf(why, sizeof why, "a request of %zu bytes is larger than the limit of %zu, or too much beside others",
+               event->len, limits->max_message_bytes);
       end_unhandled(call, TETHER_RESOURCE_EXHAUSTED, why);
       break;
     default:
@@ -287,6 +289,8 @@ void tth_server_call_event(tether_call *call, const tth_event *event, const teth
 /* ---- For handlers -------------------------------------------------------------------------- */
 
 tether_code tether_call_fail(tether_call *call, tether_code code, const char *format, ...) {
+  bool known = code > TETHER_OK && code <= TETHER_UNAUTHENTICATED;
+  if (call->role != TTH_SERVER) return known ? code : TETHER_UNKNOWN;
   va_list args;
   char *message = NULL;
   va_start(args, format);
@@ -294,7 +298,7 @@ tether_code tether_call_fail(tether_call *call, tether_code code, const char *fo
   va_end(args);
   free(call->s.fail_message);
   call->s.fail_message = message;
-  return code > TETHER_OK && code <= TETHER_UNAUTHENTICATED ? code : TETHER_UNKNOWN;
+  return known ? code : TETHER_UNKNOWN;
 }
 
 /* More entries than this in one list are refused (encode.c sends that many). */
@@ -307,22 +311,24 @@ static tether_code add(tether_metadata **list, const char *key, const void *valu
 }
 
 tether_code tether_call_add_initial(tether_call *call, const char *key, const void *value, size_t len) {
-  if (!tth_call_is_running(call) || call->s.initial_sent) return TETHER_FAILED_PRECONDITION;
+  if (call->role != TTH_SERVER || !tth_call_is_running(call)) return TETHER_FAILED_PRECONDITION;
   return add(&call->initial, key, value, len);
 }
 
 tether_code tether_call_add_trailer(tether_call *call, const char *key, const void *value, size_t len) {
-  if (!tth_call_is_running(call)) return TETHER_FAILED_PRECONDITION;
+  if (call->role != TTH_SERVER || !tth_call_is_running(call)) return TETHER_FAILED_PRECONDITION;
   return add(&call->trailers, key, value, len);
 }
 
 ProtobufCMessage *tether_call_defer(tether_call *call) {
+  if (call->role != TTH_SERVER) return NULL;
   call->s.deferred = true;
   tether_call_ref(call);
   return call->reply;
 }
 
 void tether_call_finish(tether_call *call, tether_code code) {
+  if (call->role != TTH_SERVER) return;
   bool known = code >= TETHER_OK && code <= TETHER_UNAUTHENTICATED;
   tth_server_call_end(call, known ? code : TETHER_UNKNOWN, code == TETHER_OK ? NULL : call->s.fail_message);
   tether_call_unref(call);

@@ -170,24 +170,39 @@ static bool on_headers(tth_session *session, const tth_frame *frame, tth_event *
   return true;
 }
 
-static bool oversize(tth_stream *stream, size_t len, tth_event *event) {
+static bool oversize(tth_session *session, tth_stream *stream, size_t len, tth_event *event) {
   stream->discard = true;
-  free(stream->message);
-  stream->message = NULL;
+  tth_stream_drop_message(session, stream);
   *event = (tth_event){.type = TTH_EVENT_OVERSIZE, .stream = stream, .user = stream->user, .len = len};
   return true;
 }
 
-/* Adds a slice. The buffer grows with what has come, not with what was announced: a peer pays for what it fills. */
+/* Room for `len` more bytes of the stream's message. It grows with what has come, not with what was announced: a peer
+ * pays for what it fills. */
+static bool make_room(tth_session *session, tth_stream *stream, size_t len) {
+  size_t need = stream->message_len + len, capacity = 2 * stream->message_capacity;
+  if (stream->message && need <= stream->message_capacity) return true;
+  if (capacity < need) capacity = need;
+  if (capacity < 2 * TTH_SLICE) capacity = 2 * TTH_SLICE;
+  if (capacity > stream->message_total) capacity = stream->message_total;
+  if (capacity == 0) capacity = 1;
+  uint8_t *grown = realloc(stream->message, capacity);
+  if (!grown) return false;
+  session->assembling += capacity - stream->message_capacity;
+  stream->message = grown;
+  stream->message_capacity = capacity;
+  return true;
+}
+
 static bool on_slice(tth_session *session, tth_stream *stream, const tth_frame *frame, tth_event *event) {
   const uint8_t *bytes = frame->payload;
   size_t len = frame->length;
   if (frame->flags & TTH_FLAG_FIRST) {
     if (stream->message || len < 4) return broken(session, event, "a message begins inside another");
     stream->message_total = tth_get32(bytes);
-    stream->message_len = stream->message_capacity = 0;
+    stream->message_len = 0;
     if (stream->message_total > session->limits.max_message_bytes)
-      return oversize(stream, stream->message_total, event);
+      return oversize(session, stream, stream->message_total, event);
     bytes += 4;
     len -= 4;
   } else if (!stream->message) {
@@ -195,17 +210,10 @@ static bool on_slice(tth_session *session, tth_stream *stream, const tth_frame *
   }
   if (len > stream->message_total - stream->message_len)
     return broken(session, event, "a message longer than announced");
-  if (!stream->message || stream->message_len + len > stream->message_capacity) {
-    size_t capacity = 2 * stream->message_capacity;
-    if (capacity < stream->message_len + len) capacity = stream->message_len + len;
-    if (capacity < 2 * TTH_SLICE) capacity = 2 * TTH_SLICE;
-    if (capacity > stream->message_total) capacity = stream->message_total;
-    uint8_t *grown = realloc(stream->message, capacity ? capacity : 1);
-    if (!grown) return broken(session, event, "out of memory");
-    stream->message = grown;
-    stream->message_capacity = capacity;
-  }
-  memcpy(stream->message + stream->message_len, bytes, len);
+  if (!make_room(session, stream, len)) return broken(session, event, "out of memory");
+  if (session->assembling / TTH_ASSEMBLING_MESSAGES > session->limits.max_message_bytes)
+    return oversize(session, stream, stream->message_total, event);
+  if (len) memcpy(stream->message + stream->message_len, bytes, len);
   stream->message_len += len;
   if (frame->flags & TTH_FLAG_MORE) return false;
   if (stream->message_len != stream->message_total) return broken(session, event, "a message shorter than announced");
@@ -216,7 +224,9 @@ static bool on_slice(tth_session *session, tth_stream *stream, const tth_frame *
                        .owned = stream->message,
                        .len = stream->message_len,
                        .end = frame->flags & TTH_FLAG_END};
+  session->assembling -= stream->message_capacity;
   stream->message = NULL;
+  stream->message_capacity = 0;
   return true;
 }
 
@@ -226,7 +236,7 @@ static bool on_message(tth_session *session, const tth_frame *frame, tth_event *
   if (!stream || !stream->user || stream->discard) return false;
   if ((frame->flags & (TTH_FLAG_FIRST | TTH_FLAG_MORE)) || stream->message)
     return on_slice(session, stream, frame, event);
-  if (frame->length > session->limits.max_message_bytes) return oversize(stream, frame->length, event);
+  if (frame->length > session->limits.max_message_bytes) return oversize(session, stream, frame->length, event);
   *event = (tth_event){.type = TTH_EVENT_MESSAGE,
                        .stream = stream,
                        .user = stream->user,

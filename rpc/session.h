@@ -61,7 +61,7 @@ typedef enum tth_event_type {
   TTH_EVENT_HELLO,    /* the peer's HELLO came: calls may be sent */
   TTH_EVENT_HEADERS,  /* bytes: the payload. Server: a new stream, whose user the owner sets */
   TTH_EVENT_MESSAGE,  /* bytes: a whole message */
-  TTH_EVENT_OVERSIZE, /* a message over the limit, of len bytes; the rest of it is skipped */
+  TTH_EVENT_OVERSIZE, /* a message of len bytes, over the limit or too much beside others; the rest is skipped */
   TTH_EVENT_TRAILERS, /* client: bytes: the payload; the stream is gone */
   TTH_EVENT_CANCEL,   /* server: bytes: the payload */
   TTH_EVENT_GOAWAY,   /* client: no new streams here */

@@ -12,6 +12,10 @@
 
 #define TTH_PING_SIZE 32
 
+/* What half-received messages of one connection may hold, as a multiple of the largest message: a peer that begins
+ * one on every stream and finishes none fills this much. */
+#define TTH_ASSEMBLING_MESSAGES 16
+
 /* A list of streams, first in first out. */
 typedef struct tth_stream_list {
   tth_stream *first, *last;
@@ -29,6 +33,7 @@ struct tth_session {
   /* input */
   const uint8_t *input;
   size_t input_len;
+  size_t assembling; /* memory of messages being put together from slices */
   bool hello_seen, broken;
   uint32_t last_stream; /* newest id whose HEADERS were sent (client) or seen (server) */
   uint32_t tombstones[TTH_TOMBSTONES];
@@ -54,6 +59,9 @@ void tth_list_remove(tth_stream_list *list, tth_stream *stream);
 
 /* Frees a stream that is in no list and not in the table. */
 void tth_stream_free(tth_session *session, tth_stream *stream);
+
+/* Drops what has come of a message. */
+void tth_stream_drop_message(tth_session *session, tth_stream *stream);
 
 /* Drops a stream's queued output. */
 void tth_stream_drop_out(tth_session *session, tth_stream *stream);

@@ -60,10 +60,17 @@ void tth_stream_drop_out(tth_session *session, tth_stream *stream) {
   stream->out_end = &stream->out;
 }
 
+void tth_stream_drop_message(tth_session *session, tth_stream *stream) {
+  session->assembling -= stream->message_capacity;
+  free(stream->message);
+  stream->message = NULL;
+  stream->message_capacity = 0;
+}
+
 void tth_stream_free(tth_session *session, tth_stream *stream) {
   tth_stream_drop_out(session, stream);
   tether_cause_unref(stream->cause);
-  free(stream->message);
+  tth_stream_drop_message(session, stream);
   free(stream);
 }
 
@@ -120,8 +127,7 @@ void tth_session_cancel(tth_session *session, tth_stream *stream, const tether_c
   }
   if (stream->listed) tth_list_remove(&session->ready, stream);
   tth_stream_drop_out(session, stream);
-  free(stream->message);
-  stream->message = NULL;
+  tth_stream_drop_message(session, stream);
   stream->discard = true;
   stream->state = TTH_STREAM_CANCELLED;
   stream->cause = tether_cause_ref(cause ? cause : tether_cause_canceled());
@@ -137,8 +143,7 @@ void tth_session_send(tth_session *session, tth_stream *stream, tth_out *out) {
 void tth_session_finish(tth_session *session, tth_stream *stream, tth_out *out) {
   stream->user = NULL;
   stream->state = TTH_STREAM_FINISHED;
-  free(stream->message);
-  stream->message = NULL;
+  tth_stream_drop_message(session, stream);
   tth_session_send(session, stream, out);
 }
 

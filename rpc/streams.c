@@ -1,14 +1,19 @@
 /* The stream table. Removal moves later entries of the cluster back instead of leaving markers, so clusters must be
- * short: ids grow by one, and Fibonacci hashing keeps neighbours apart (id modulo capacity would make one cluster of
- * all streams in flight; measured: 13 % of a client's time at 256). */
+ * short: ids are mixed (MurmurHash3's finaliser; id modulo capacity would make one cluster of all streams in flight;
+ * measured: 13 % of a client's time at 256). The peer chooses the ids, so the mix begins with a random number: else it
+ * could put all of them in one place. */
 #include "rpc/streams.h"
 
 #include <stdlib.h>
 
 #include "rpc/session.h"
+#include "rpc/trace.h"
 
 static size_t home(const tth_streams *streams, uint32_t id) {
-  return (size_t)((id * UINT32_C(2654435769)) >> (32 - __builtin_ctzl(streams->capacity)));
+  uint32_t mixed = id + streams->seed;
+  mixed = (mixed ^ mixed >> 16) * UINT32_C(0x85ebca6b);
+  mixed = (mixed ^ mixed >> 13) * UINT32_C(0xc2b2ae35);
+  return (mixed ^ mixed >> 16) & (streams->capacity - 1);
 }
 
 struct tth_stream *tth_streams_find(const tth_streams *streams, uint32_t id) {
@@ -27,7 +32,8 @@ static void place(tth_streams *streams, struct tth_stream *stream) {
 
 bool tth_streams_add(tth_streams *streams, struct tth_stream *stream) {
   if (4 * (streams->count + 1) > 3 * streams->capacity) {
-    tth_streams grown = {.capacity = streams->capacity ? 2 * streams->capacity : 16};
+    tth_streams grown = {.capacity = streams->capacity ? 2 * streams->capacity : 16, .seed = streams->seed};
+    if (streams->capacity == 0) tth_random(&grown.seed, sizeof grown.seed);
     grown.slots = calloc(grown.capacity, sizeof(struct tth_stream *));
     if (!grown.slots) return false;
     for (size_t i = 0; i < streams->capacity; i++)

@@ -9,6 +9,7 @@ struct tth_stream;
 typedef struct tth_streams {
   struct tth_stream **slots; /* capacity is a power of two; a slot is NULL or a stream */
   size_t capacity, count;
+  uint32_t seed; /* of the hash: random */
 } tth_streams;
 
 /* The stream with this id, NULL if none. */

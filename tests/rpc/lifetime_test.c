@@ -325,15 +325,19 @@ static void sixty_four_threads_each_with_a_client_are_served(void **state) {
   for (int i = 0; i < 64; i++) assert_int_equal(users[i].good, 20);
 }
 
+enum { LONG = 700000 };
+
+static size_t encode_long(const void *value, uint8_t *buf, size_t size) {
+  if (size >= LONG) memset(buf, *(const char *)value, LONG);
+  return LONG;
+}
+
 /* HEADERS are one frame, and a frame has to fit into a batch. */
 static void headers_larger_than_a_frame_cost_their_call_alone(void **state) {
+  static const tether_key key = {.name = "x-long", .forward = TETHER_FORWARD_ONE_HOP, .encode = encode_long};
   struct rpc_fixture *f = *state;
-  enum { LONG = 700000 };
-  char *baggage = test_malloc(LONG + 1);
-  memset(baggage, 'b', LONG);
-  baggage[LONG] = 0;
   TETHER_SCOPED tether_ctx *ctx = bounded();
-  TETHER_SCOPED tether_ctx *laden = tether_trace_start(ctx, true, baggage);
+  TETHER_SCOPED tether_ctx *laden = tether_ctx_with_value(ctx, &key, "b");
   TETHER_SCOPED_CALL tether_call *hanging =
       testing_v1_echo_client_hang_start(f->client, ctx, nothing(), NULL, NULL, NULL);
   assert_true(rpc_wait_for(&f->stats.hanging, 1));
@@ -344,7 +348,22 @@ static void headers_larger_than_a_frame_cost_their_call_alone(void **state) {
   assert_int_equal(atomic_load(&f->stats.hanging), 1);
   tether_call_cancel(hanging, NULL);
   assert_int_equal(tether_call_wait(hanging), TETHER_CANCELLED);
+}
+
+/* A trace is never worth a failed call: what the server would refuse is left out. */
+static void baggage_too_long_or_not_utf8_is_left_out_and_the_call_goes_on(void **state) {
+  struct rpc_fixture *f = *state;
+  char *baggage = test_malloc(LONG + 1);
+  memset(baggage, 'b', LONG);
+  baggage[LONG] = 0;
+  TETHER_SCOPED tether_ctx *ctx = bounded();
+  TETHER_SCOPED tether_ctx *laden = tether_trace_start(ctx, true, baggage);
+  TETHER_SCOPED tether_ctx *latin1 = tether_trace_start(ctx, true, "name=caf\xe9");
   test_free(baggage);
+  TETHER_SCOPED_CALL tether_call *first = testing_v1_echo_client_quick(f->client, laden, nothing(), NULL);
+  rpc_assert_code(first, TETHER_OK);
+  TETHER_SCOPED_CALL tether_call *second = testing_v1_echo_client_quick(f->client, latin1, nothing(), NULL);
+  rpc_assert_code(second, TETHER_OK);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -361,6 +380,7 @@ int main(void) {
       CASE(a_shutdown_without_grace_ends_hanging_handlers_and_their_calls),
       CASE(sixty_four_threads_each_with_a_client_are_served),
       CASE(headers_larger_than_a_frame_cost_their_call_alone),
+      CASE(baggage_too_long_or_not_utf8_is_left_out_and_the_call_goes_on),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
