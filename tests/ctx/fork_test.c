@@ -34,6 +34,7 @@ static void heirloom_open(struct heirloom *h) {
   tether_ctx_cancel_cause(h->ended, h->cause);
   ctx_call_after(&h->call, h->all[2], NULL);
   assert_code(tether_ctx_done_fd(h->all[2], &h->fd), TETHER_OK);
+  assert_true(ctx_wait_all_blocked(1)); /* ASan allocates when a thread starts: see `allocating` below */
 }
 
 static void heirloom_close(struct heirloom *h) {
@@ -251,6 +252,7 @@ static void child_forks_again(void *data) {
   memset(&mine, 0, sizeof mine);
   mine.all[0] = tether_ctx_with_timeout(tether_ctx_background(), CTX_TEST_HOUR);
   child_expect(tether_ctx_wait(mine.all[0], TETHER_MS) == TETHER_OK);
+  child_expect(ctx_wait_all_blocked(1));
   pid = fork();
   if (pid == 0) {
     child_expect(tether_ctx_err(mine.all[0]) == TETHER_CANCELLED);
@@ -276,19 +278,38 @@ struct busy {
   struct ctx_thread thread;
   const tether_ctx *shared;
   atomic_bool stop;
+  atomic_int rounds;
 };
+
+/* ASan's allocator leaves its locks to the child as they are: with it, no thread may be inside malloc or free
+ * while another forks. Elsewhere the C library sees to that. */
+static pthread_mutex_t allocating = PTHREAD_MUTEX_INITIALIZER;
+
+static void allocate_begin(void) { pthread_mutex_lock(&allocating); }
+
+static void allocate_end(void) { pthread_mutex_unlock(&allocating); }
 
 static void be_busy(void *data) {
   struct busy *b = data;
+#ifndef CTX_TEST_ASAN
+  pthread_mutex_t own = PTHREAD_MUTEX_INITIALIZER, *mutex = &own;
+#else
+  pthread_mutex_t *mutex = &allocating;
+#endif
   while (!atomic_load(&b->stop)) {
+    pthread_mutex_lock(mutex);
     tether_ctx *mine = tether_ctx_with_timeout(b->shared, CTX_TEST_HOUR);
     tether_ctx *child = tether_ctx_with_cancel(mine);
+    pthread_mutex_unlock(mutex);
     struct ctx_call call = {.runs = 0};
     ctx_call_after(&call, child, NULL);
     if (tether_ctx_wait(child, TETHER_US) != TETHER_OK) break;
     tether_ctx_cancel(mine);
+    pthread_mutex_lock(mutex);
     tether_ctx_free(child);
     tether_ctx_free(mine);
+    pthread_mutex_unlock(mutex);
+    atomic_fetch_add(&b->rounds, 1);
   }
 }
 
@@ -308,11 +329,13 @@ static void forking_while_threads_are_busy_leaves_no_lock_behind(void **state) {
   struct busy busy[2];
   (void)state;
   heirloom_open(&h);
+  assert_int_equal(pthread_atfork(allocate_begin, allocate_end, allocate_end), 0);
   for (int i = 0; i < 2; i++) {
     memset(&busy[i], 0, sizeof busy[i]);
     busy[i].shared = h.all[1];
     ctx_thread_start(&busy[i].thread, be_busy, &busy[i]);
   }
+  for (int i = 0; i < 2; i++) assert_true(ctx_count_wait(&busy[i].rounds, 1));
   for (int i = 0; i < CTX_TEST_ROUNDS(200); i++) ctx_child_succeeds(child_of_busy_parent, &h);
   for (int i = 0; i < 2; i++) {
     assert_false(ctx_latch_is_open(&busy[i].thread.finished)); /* still at it */
