@@ -269,10 +269,11 @@ typedef struct tether_after {
 } tether_after;
 
 /* Calls fn(data) once when `ctx` ends; at once if it has ended. With executor NULL it runs inline: on the
- * thread that cancels (for a deadline, on the timer thread, where it must not block; if already done, on
- * this thread before the function returns). Else it is submitted to the executor, and cancel does not
- * wait for it. On a context that can never end, or inherited over fork, fn never runs. Cannot fail,
- * allocates nothing. The registration holds a reference to the context until it is stopped or has run. */
+ * thread that cancels (for a deadline, on the timer thread, where it must not block, or, if no thread could
+ * be started, on whichever notices; if already done, on this thread before the function returns). Else it is submitted
+ * to the executor, and cancel does not wait for it. On a context that can never end, or inherited over fork, fn never
+ * runs. Cannot fail, allocates nothing. The registration holds a reference to the context until it is stopped or has
+ * run. */
 TETHER_API void tether_ctx_after_func(const tether_ctx *ctx, tether_after *after, tether_executor *executor,
                                       void (*fn)(void *data), void *data);
 
@@ -281,7 +282,7 @@ TETHER_API bool tether_after_stop(tether_after *after);
 
 /* Like tether_after_stop, but when it returns fn is not running any more either. Called from inside fn
  * itself it returns false at once. Two callbacks that wait for each other deadlock; never call it
- * holding a lock that fn takes. */
+ * holding a lock that fn takes, or from the only thread of the callback's executor. */
 TETHER_API bool tether_after_stop_wait(tether_after *after);
 
 /* ---- Finding forgotten contexts ------------------------------------------------------------ */
