@@ -61,8 +61,6 @@ struct tether_call {
       ProtobufCMessage *io_reply;
       bool io_headers; /* HEADERS have come */
       tether_metadata *io_initial;
-      tether_code io_code; /* not OK: the reply could not be taken */
-      char io_why[160];
     } c;
     struct { /* server */
       tether_server *server;

@@ -152,17 +152,6 @@ tether_code tth_metadata_from_entries(tether_metadata *metadata, size_t count, T
   return TETHER_OK;
 }
 
-tether_metadata *tth_metadata_copy(const tether_metadata *metadata) {
-  tether_metadata *copy = metadata ? tether_metadata_new() : NULL;
-  for (size_t i = 0; copy && i < metadata->count; i++) {
-    const struct entry *e = &metadata->entries[i];
-    if (append(copy, e->key, e->value, e->len) == TETHER_OK) continue;
-    tether_metadata_free(copy);
-    return NULL;
-  }
-  return copy;
-}
-
 void tth_metadata_view(const tether_metadata *metadata, Tether__V1__Entry *entries) {
   for (size_t i = 0; metadata && i < metadata->count; i++) {
     const struct entry *e = &metadata->entries[i];

@@ -17,9 +17,6 @@ size_t tth_entries_size(size_t count, Tether__V1__Entry *const *entries);
 TETHER_MUST_USE tether_code tth_metadata_from_entries(tether_metadata *metadata, size_t count,
                                                       Tether__V1__Entry *const *entries);
 
-/* A copy; NULL without memory (or for NULL). */
-TETHER_MUST_USE tether_metadata *tth_metadata_copy(const tether_metadata *metadata);
-
 /* Appends with the kind of value that the key's suffix asks for. */
 TETHER_MUST_USE tether_code tth_metadata_add_any(tether_metadata *metadata, const char *key, const void *value,
                                                  size_t len);

@@ -7,7 +7,6 @@
  * that are gone are skipped, since they may have crossed the stream's end on the wire. */
 #include "rpc/session.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,7 +54,6 @@ void tth_session_free(tth_session *session) {
 }
 
 const tether_limits *tth_session_peer_limits(const tth_session *session) { return &session->peer_limits; }
-const char *tth_session_peer_origin(const tth_session *session) { return session->peer_origin; }
 bool tth_session_going_away(const tth_session *session) { return session->going_away; }
 size_t tth_session_stream_count(const tth_session *session) { return session->streams.count + session->queued_count; }
 
@@ -86,7 +84,6 @@ static void learn_limits(tth_session *session, const Tether__V1__Hello *hello) {
   if (session->peer_limits.max_metadata_bytes > TTH_METADATA_MOST)
     session->peer_limits.max_metadata_bytes = TTH_METADATA_MOST;
   session->peer_limits.max_streams = hello->has_max_streams ? hello->max_streams : session->limits.max_streams;
-  snprintf(session->peer_origin, sizeof session->peer_origin, "%s", hello->origin ? hello->origin : "");
 }
 
 static bool on_hello(tth_session *session, const tth_frame *frame, tth_event *event) {
@@ -119,7 +116,7 @@ static bool take_tombstone(tth_session *session, uint32_t id) {
 
 /* A new stream at the server. Refused ones are answered here and give no event. */
 static bool on_request(tth_session *session, const tth_frame *frame, tth_event *event) {
-  if (!tth_id_is_newer(frame->stream, session->last_stream))
+  if (frame->stream == 0 || !tth_id_is_newer(frame->stream, session->last_stream))
     return broken(session, event, "HEADERS on a stream id that is not new");
   session->last_stream = frame->stream;
   tether_code refuse = TETHER_OK;

@@ -96,9 +96,8 @@ void tth_session_input(tth_session *session, const uint8_t *batch, size_t len);
  * BROKEN the session takes nothing more. */
 bool tth_session_next_event(tth_session *session, tth_event *event);
 
-/* What the peer announced (its defaults before HELLO). The origin lives as long as the session. */
+/* What the peer announced (our own before HELLO). */
 const tether_limits *tth_session_peer_limits(const tth_session *session);
-const char *tth_session_peer_origin(const tth_session *session);
 
 /* Whether a GOAWAY was received (client) or sent (server): streams not open yet stay unsent. */
 bool tth_session_going_away(const tth_session *session);

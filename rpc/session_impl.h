@@ -27,7 +27,6 @@ static inline bool tth_id_is_newer(uint32_t id, uint32_t than) { return (int32_t
 struct tth_session {
   tth_role role;
   tether_limits limits, peer_limits;
-  char peer_origin[256];
   tth_streams streams; /* all with an id */
 
   /* input */

@@ -150,21 +150,7 @@ static void no_list_is_an_empty_list(void **state) {
   assert_int_equal(tether_metadata_count(NULL), 0);
   assert_int_equal(tether_metadata_size(NULL), 0);
   assert_null(tether_metadata_get(NULL, "key", NULL));
-  assert_null(tth_metadata_copy(NULL));
   tether_metadata_free(NULL);
-}
-
-static void a_copy_has_everything_and_lives_alone(void **state) {
-  assert_int_equal(tether_metadata_add(*state, "a", "1"), TETHER_OK);
-  assert_int_equal(tether_metadata_add_bin(*state, "b-bin", "\0x", 2), TETHER_OK);
-  tether_metadata *copy = tth_metadata_copy(*state);
-  assert_int_equal(tether_metadata_add(*state, "c", "3"), TETHER_OK);
-  assert_int_equal(tether_metadata_count(copy), 2);
-  assert_string_equal(tether_metadata_get(copy, "a", NULL), "1");
-  size_t len = 0;
-  assert_memory_equal(tether_metadata_get(copy, "b-bin", &len), "\0x", 2);
-  assert_int_equal(len, 2);
-  tether_metadata_free(copy);
 }
 
 /* ---- The wire ------------------------------------------------------------------------------ */
@@ -224,7 +210,6 @@ int main(void) {
       CASE(a_key_may_come_again_and_keeps_its_order),
       CASE(the_size_is_name_and_value_and_32_each),
       CASE(no_list_is_an_empty_list),
-      CASE(a_copy_has_everything_and_lives_alone),
       CASE(what_a_list_shows_the_wire_comes_back_the_same),
       CASE(received_entries_with_keys_no_sender_may_use_are_skipped),
       CASE(a_handler_adds_bytes_or_text_as_the_key_says),

@@ -186,6 +186,9 @@ static void headers_on_a_stream_id_that_is_not_new_break_the_session(void **stat
   tth_session *session = greeted(TTH_SERVER, 0);
   static struct bytes b;
   b.len = 0;
+  add_frame(&b, TTH_HEADERS, 0, 0, NULL, 0);
+  assert_breaks(TTH_SERVER, &b);
+  b.len = 0;
   add_frame(&b, TTH_HEADERS, 0, 5, NULL, 0);
   add_frame(&b, TTH_HEADERS, 0, 4, NULL, 0);
   tth_event event = only_event(session, &b);
