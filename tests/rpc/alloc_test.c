@@ -63,7 +63,7 @@ static struct slot {
   void *owner;
 } slots[64];
 
-static const tth_link_ops *real_ops;
+static const tth_link_ops *_Atomic real_ops; /* links are freed on workers too */
 
 #define OUTSIDE(call)               \
   do {                              \
