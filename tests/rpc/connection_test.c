@@ -113,13 +113,13 @@ static void a_closed_server_ends_calls_unavailable_with_cause_shutdown_and_a_new
 static void a_graceful_shutdown_lets_accepted_calls_finish_and_refuses_new_ones(void **state) {
   struct lonely *l = *state;
   TETHER_SCOPED tether_ctx *ctx = within(RPC_TEST_BOUND_NS);
-  TETHER_SCOPED tether_ctx *short_ctx = within(200 * TETHER_MS);
   Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
   serve(l);
   assert_int_equal(tether_client_wait_ready(l->client, ctx), TETHER_OK);
+  TETHER_SCOPED tether_ctx *short_ctx = within(2 * TETHER_SEC);
   TETHER_SCOPED_CALL tether_call *call =
       testing_v1_echo_client_hang_start(l->client, short_ctx, &request, NULL, NULL, NULL);
-  assert_true(rpc_wait_for(&l->stats.hanging, 1));
+  assert_true(rpc_wait_for(&l->stats.started, 1));
   tether_server_shutdown(l->server, RPC_TEST_BOUND_NS); /* returns when the call has ended by its own deadline */
   tether_call_wait(call);
   rpc_assert_code(call, TETHER_DEADLINE_EXCEEDED);
