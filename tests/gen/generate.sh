@@ -36,9 +36,9 @@ expect "an import changed" "$(build)" "a/service a/types user "
 echo 'message Own {}' >>project/sub/user.proto
 expect "one file changed" "$(build)" "user "
 
-echo 'service Bad { rpc Chat(stream Own) returns (Own); }' >>project/sub/user.proto
+echo 'service Bad { rpc Register(Own) returns (Own); }' >>project/sub/user.proto
 if cmake --build build >log 2>&1; then fail "a refused file builds"; fi
-grep -q 'user.proto:8:15: rpc user.Bad.Chat is streaming' log || fail "the refusal is not shown"
+grep -q 'user.proto:8:15: rpc user.Bad.Register becomes the member' log || fail "the refusal is not shown"
 
 echo 'tether_generate(messages missing.proto)' >>project/CMakeLists.txt
 if "${configure[@]}" >log 2>&1; then fail "a missing file is configured"; fi

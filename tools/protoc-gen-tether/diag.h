@@ -1,7 +1,7 @@
 /* diag.h: what is wrong with the .proto files, each with its place.
  *
  * Problems gather, so that one run reports all of them, a line each:
- *   demo.proto:12:3: rpc demo.v1.Greeter.Chat is streaming, ... */
+ *   demo.proto:12:3: rpc demo.v1.Greeter.Register becomes the member `register` ... */
 #ifndef TTH_DIAG_H
 #define TTH_DIAG_H
 

@@ -9,14 +9,13 @@
 void tth_emit_header(struct tth_text *out, const struct tth_file *file);
 void tth_emit_source(struct tth_text *out, const struct tth_file *file);
 
-/* How each shape of method is written. Streaming gets its rows here. */
-struct tth_shape_emitter {
-  void (*client_header)(struct tth_text *out, const struct tth_method *method); /* stubs and readers */
-  void (*client_source)(struct tth_text *out, const struct tth_method *method);
-  void (*table_member)(struct tth_text *out, const struct tth_method *method); /* in the service table */
-  void (*thunk)(struct tth_text *out, const struct tth_service *service, const struct tth_method *method);
-};
-const struct tth_shape_emitter *tth_emit_shape(enum tth_shape shape);
+/* The parts of a method, whatever its shape: stubs and the reader of the reply; functions that send and receive, of
+ * both sides; the member of the service table; the handler in untyped form. */
+void tth_emit_client_header(struct tth_text *out, const struct tth_method *method);
+void tth_emit_client_source(struct tth_text *out, const struct tth_method *method);
+void tth_emit_accessors(struct tth_text *out, const struct tth_method *method);
+void tth_emit_table_member(struct tth_text *out, const struct tth_method *method);
+void tth_emit_thunk(struct tth_text *out, const struct tth_service *service, const struct tth_method *method);
 
 /* A comment as written in C, indented, with whatever could end it or upset a compiler made harmless. Nothing for
  * an empty one. */

@@ -4,7 +4,8 @@
 
 static void emit_method(struct tth_text *out, const struct tth_method *method) {
   tth_text_printf(out, "extern const tether_method %s_method;\n\n", method->prefix);
-  tth_emit_shape(method->shape)->client_header(out, method);
+  tth_emit_client_header(out, method);
+  tth_emit_accessors(out, method);
 }
 
 static void emit_service(struct tth_text *out, const struct tth_service *service) {
@@ -23,7 +24,7 @@ static void emit_service(struct tth_text *out, const struct tth_service *service
   for (size_t i = 0; i < service->method_count; i++) {
     const struct tth_method *method = &service->methods[i];
     tth_emit_comment(out, "  ", method->comment);
-    tth_emit_shape(method->shape)->table_member(out, method);
+    tth_emit_table_member(out, method);
   }
   if (service->method_count == 0) tth_text_puts(out, "  char has_no_methods;\n");
   tth_text_printf(out, "} %s_service;\n\n", service->prefix);

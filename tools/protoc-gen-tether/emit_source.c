@@ -12,16 +12,17 @@ static void emit_flags(struct tth_text *out, const struct tth_method *method) {
       {options->idempotent, "IDEMPOTENT"},
       {options->runs_inline, "INLINE"},
       {options->deadline_required, "DEADLINE_REQUIRED"},
-      {method->shape == TTH_CLIENT_STREAMING || method->shape == TTH_BIDI_STREAMING, "CLIENT_STREAMING"},
-      {method->shape == TTH_SERVER_STREAMING || method->shape == TTH_BIDI_STREAMING, "SERVER_STREAMING"},
+      {tth_shape_streams_requests(method->shape), "CLIENT_STREAMING"},
+      {tth_shape_streams_replies(method->shape), "SERVER_STREAMING"},
   };
-  bool any = false;
+  size_t count = 0;
   for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
     if (!flags[i].set) continue;
-    tth_text_printf(out, "%sTETHER_METHOD_%s", any ? " | " : "    .flags = ", flags[i].name);
-    any = true;
+    const char *before = count == 0 ? "    .flags = " : count == 3 ? " |\n             " : " | "; /* 3 fill a line */
+    tth_text_printf(out, "%sTETHER_METHOD_%s", before, flags[i].name);
+    count++;
   }
-  if (any) tth_text_puts(out, ",\n");
+  if (count > 0) tth_text_puts(out, ",\n");
 }
 
 static void emit_method(struct tth_text *out, const struct tth_service *service, const struct tth_method *method) {
@@ -35,10 +36,9 @@ static void emit_method(struct tth_text *out, const struct tth_service *service,
   }
   emit_flags(out, method);
   tth_text_puts(out, "};\n\n");
-  const struct tth_shape_emitter *emitter = tth_emit_shape(method->shape);
-  emitter->client_source(out, method);
+  tth_emit_client_source(out, method);
   tth_text_puts(out, "\n");
-  emitter->thunk(out, service, method);
+  tth_emit_thunk(out, service, method);
 }
 
 static void emit_register(struct tth_text *out, const struct tth_service *service) {

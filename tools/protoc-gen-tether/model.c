@@ -74,6 +74,14 @@ static struct tth_position option_position(const struct build *build, const stru
   return tth_position_find(build->file, &path, option);
 }
 
+bool tth_shape_streams_requests(enum tth_shape shape) {
+  return shape == TTH_CLIENT_STREAMING || shape == TTH_BIDI_STREAMING;
+}
+
+bool tth_shape_streams_replies(enum tth_shape shape) {
+  return shape == TTH_SERVER_STREAMING || shape == TTH_BIDI_STREAMING;
+}
+
 static enum tth_shape shape_of(const method_proto *method) {
   if (method->client_streaming) return method->server_streaming ? TTH_BIDI_STREAMING : TTH_CLIENT_STREAMING;
   return method->server_streaming ? TTH_SERVER_STREAMING : TTH_UNARY;
@@ -105,11 +113,6 @@ static void build_method(const struct build *build, const struct tth_service *se
   method->comment = comment_of(build, path);
   method->shape = shape_of(proto);
   check_method_names(build, proto, method);
-  if (method->shape != TTH_UNARY) {
-    tth_diag_at(build->diag, method->position,
-                "rpc %s is streaming, which protoc-gen-tether does not support yet; make it unary or take it out",
-                method->name);
-  }
   method->request = build_message(build, proto->input_type, method);
   method->reply = build_message(build, proto->output_type, method);
   uint32_t field;

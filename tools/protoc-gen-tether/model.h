@@ -8,8 +8,10 @@
 #include "options.h"
 #include "request.h"
 
-/* What passes between the two ends. The writers have one row of functions per shape (emit.h). */
+/* What passes between the two ends: one message each way, or any number of them. */
 enum tth_shape { TTH_UNARY, TTH_CLIENT_STREAMING, TTH_SERVER_STREAMING, TTH_BIDI_STREAMING };
+bool tth_shape_streams_requests(enum tth_shape shape);
+bool tth_shape_streams_replies(enum tth_shape shape);
 
 /* A message as protoc-c names it. */
 struct tth_message {

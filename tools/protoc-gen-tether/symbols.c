@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "accessors.h"
 #include "names.h"
 
 /* A name some element defines. */
@@ -27,11 +28,15 @@ static void add(struct symbols *symbols, const char *name, const char *owner, st
 static void add_method(struct tth_arena *arena, struct symbols *symbols, const struct tth_service *service,
                        const struct tth_method *method) {
   const char *owner = tth_arena_printf(arena, "rpc %s", method->name);
-  const char *const suffixes[] = {"method", "reply", "thunk"};
-  for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+  const char *const suffixes[] = {"method", "thunk", "reply"};
+  size_t suffix_count = tth_shape_streams_replies(method->shape) ? 2 : 3;
+  for (size_t i = 0; i < suffix_count; i++) {
     add(symbols, tth_arena_printf(arena, "%s_%s", method->prefix, suffixes[i]), owner, method->position);
   }
-  add(symbols, method->client, owner, method->position);
+  for (const struct tth_accessor *accessor = NULL; (accessor = tth_accessor_next(method->shape, accessor)) != NULL;) {
+    add(symbols, tth_arena_printf(arena, "%s_%s", method->prefix, accessor->suffix), owner, method->position);
+  }
+  if (method->shape == TTH_UNARY) add(symbols, method->client, owner, method->position);
   add(symbols, tth_arena_printf(arena, "%s_start", method->client), owner, method->position);
   /* The member of protoc-c's own service struct: GetHTTPFeature and GetHttpfeature meet there. */
   const char *pbc = tth_name_pbc_lower(arena, strrchr(method->name, '.') + 1);
