@@ -59,6 +59,27 @@ void bench_one_by_one(bench_run *run, void (*call)(void *data), void *data);
 void bench_load(bench_run *run, void (*start)(void *data), void *data);
 bool bench_load_again(bench_run *run);
 
+/* ---- Work inside one process --------------------------------------------------------------- */
+
+/* A program of such works: `PROGRAM [--seconds S] FAMILY` measures every work of that family, S seconds in all, and
+ * prints `NAME_ns=VALUE` for each. */
+typedef struct bench_work {
+  const char *family, *name;
+  double (*measure)(double seconds, int size); /* nanoseconds per operation */
+  int size;
+} bench_work;
+
+int bench_work_main(int argc, char **argv, const bench_work *works, size_t count);
+
+/* Elapsed nanoseconds per operation: `work` does it `times` times, here and on threads - 1 other threads at once. */
+double bench_time_ns(double seconds, int threads, void (*work)(int64_t times, void *data), void *data);
+
+/* Processors this process may use: what Go takes for its number of threads. */
+int bench_processors(void);
+
+/* CLOCK_MONOTONIC. */
+int64_t bench_now_ns(void);
+
 #ifdef __cplusplus
 }
 #endif
