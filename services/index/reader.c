@@ -20,7 +20,8 @@
 
 struct index_reader {
   sqlite3 *db;
-  sqlite3_stmt *search;
+  sqlite3_stmt *best; /* needs every match before it gives the first hit */
+  sqlite3_stmt *all;  /* gives each match as it comes to it */
   sqlite3_stmt *slow;
   index_rank rank;
   int64_t documents;
@@ -31,11 +32,14 @@ struct index_reader {
   atomic_int_least64_t ended_at_ns; /* set by on_end; 0: the context has not ended */
 };
 
-static const char search_sql[] =
+static const char best_sql[] =
     "SELECT p.name, p.version, p.section, p.summary, best.score FROM"
     " (SELECT rowid AS id, relevance(packages) AS score FROM packages WHERE packages MATCH ?1"
     "  ORDER BY score DESC LIMIT ?2) AS best"
     " JOIN packages AS p ON p.rowid = best.id ORDER BY best.score DESC, p.name";
+
+static const char all_sql[] =
+    "SELECT name, version, section, summary, relevance(packages) FROM packages WHERE packages MATCH ?1";
 
 /* Each row costs a millisecond. */
 static const char slow_sql[] =
@@ -85,16 +89,19 @@ static int count_documents(index_reader *reader) {
   return rc == SQLITE_ROW ? SQLITE_OK : SQLITE_CORRUPT;
 }
 
+static int prepare_one(sqlite3 *db, const char *sql, sqlite3_stmt **statement) {
+  return sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL);
+}
+
 static int prepare(index_reader *reader) {
   int rc = check_version(reader->db);
   if (rc == SQLITE_OK) rc = count_documents(reader);
   if (rc == SQLITE_OK) rc = index_rank_init(&reader->rank, reader->db);
   if (rc == SQLITE_OK)
     rc = sqlite3_create_function(reader->db, "slow_step", 0, SQLITE_UTF8, reader, slow_step, NULL, NULL);
-  if (rc == SQLITE_OK)
-    rc = sqlite3_prepare_v3(reader->db, search_sql, -1, SQLITE_PREPARE_PERSISTENT, &reader->search, NULL);
-  if (rc == SQLITE_OK)
-    rc = sqlite3_prepare_v3(reader->db, slow_sql, -1, SQLITE_PREPARE_PERSISTENT, &reader->slow, NULL);
+  if (rc == SQLITE_OK) rc = prepare_one(reader->db, best_sql, &reader->best);
+  if (rc == SQLITE_OK) rc = prepare_one(reader->db, all_sql, &reader->all);
+  if (rc == SQLITE_OK) rc = prepare_one(reader->db, slow_sql, &reader->slow);
   sqlite3_progress_handler(reader->db, PROGRESS_STEPS, on_progress, reader);
   return rc;
 }
@@ -118,7 +125,8 @@ tether_code index_reader_open(const char *path, index_reader **out) {
 
 void index_reader_close(index_reader *reader) {
   if (!reader) return;
-  sqlite3_finalize(reader->search);
+  sqlite3_finalize(reader->best);
+  sqlite3_finalize(reader->all);
   sqlite3_finalize(reader->slow);
   index_rank_fini(&reader->rank);
   sqlite3_close(reader->db);
@@ -129,7 +137,7 @@ int64_t index_reader_documents(const index_reader *reader) { return reader->docu
 
 /* ---- Searching ------------------------------------------------------------------------------ */
 
-/* Both return SQLITE_DONE, or why they stopped. */
+/* Both return SQLITE_DONE, or why SQLite stopped. */
 
 static int run_slow(index_reader *reader, int64_t slow_ns) {
   reader->slow_until_ns = tether_time_add(tether_now_ns(), slow_ns);
@@ -143,13 +151,15 @@ static const char *column_text(sqlite3_stmt *statement, int column) {
   return text ? (const char *)text : "";
 }
 
-static int run_search(index_reader *reader, const index_query *query, int limit, index_hit_fn fn, void *data) {
+/* SQLITE_ROW: fn ended the search, with *code. */
+static int run_search(index_reader *reader, const index_search *search, index_hit_fn fn, void *data,
+                      tether_code *code) {
   char match[INDEX_MATCH_SIZE];
-  sqlite3_stmt *s = reader->search;
-  index_query_match(query, match);
-  reader->rank.query = query;
+  sqlite3_stmt *s = search->limit ? reader->best : reader->all;
+  index_query_match(search->query, match);
+  reader->rank.query = search->query;
   sqlite3_bind_text(s, 1, match, -1, SQLITE_STATIC);
-  sqlite3_bind_int(s, 2, limit);
+  if (search->limit) sqlite3_bind_int(s, 2, search->limit);
   int rc;
   while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
     index_hit hit = {.name = column_text(s, 0),
@@ -157,10 +167,8 @@ static int run_search(index_reader *reader, const index_query *query, int limit,
                      .section = column_text(s, 2),
                      .summary = column_text(s, 3),
                      .score = sqlite3_column_double(s, 4)};
-    if (!fn(data, &hit)) {
-      rc = SQLITE_NOMEM;
-      break;
-    }
+    *code = fn(data, &hit);
+    if (*code != TETHER_OK) break;
   }
   sqlite3_reset(s);
   sqlite3_clear_bindings(s);
@@ -175,8 +183,8 @@ static tether_code outcome(const index_reader *reader, const tether_ctx *ctx, in
   return TETHER_INTERNAL;
 }
 
-tether_code index_reader_search(index_reader *reader, const tether_ctx *ctx, const index_query *query, int limit,
-                                int64_t slow_ns, index_hit_fn fn, void *data, index_result *result) {
+tether_code index_reader_search(index_reader *reader, const tether_ctx *ctx, const index_search *search,
+                                index_hit_fn fn, void *data, index_result *result) {
   int64_t started_ns = tether_now_ns();
   tether_after after;
   reader->ctx = ctx;
@@ -184,16 +192,17 @@ tether_code index_reader_search(index_reader *reader, const tether_ctx *ctx, con
   atomic_store(&reader->ended_at_ns, 0);
   tether_ctx_after_func(ctx, &after, NULL, on_end, reader);
 
+  tether_code code = TETHER_OK;
   int rc = tether_ctx_err(ctx) == TETHER_OK ? SQLITE_DONE : SQLITE_INTERRUPT;
-  if (rc == SQLITE_DONE && slow_ns > 0) rc = run_slow(reader, slow_ns);
-  if (rc == SQLITE_DONE) rc = run_search(reader, query, limit, fn, data);
+  if (rc == SQLITE_DONE && search->slow_ns > 0) rc = run_slow(reader, search->slow_ns);
+  if (rc == SQLITE_DONE) rc = run_search(reader, search, fn, data, &code);
   int64_t ended_ns = tether_now_ns();
-  tether_code code = outcome(reader, ctx, rc);
+  if (rc != SQLITE_ROW) code = outcome(reader, ctx, rc);
 
   tether_after_stop_wait(&after);
   reader->ctx = NULL;
   int64_t cut_ns = atomic_load(&reader->ended_at_ns);
   *result = (index_result){.matched = reader->rank.matched, .took_ns = ended_ns - started_ns};
-  if (rc == SQLITE_INTERRUPT && cut_ns) result->stop_delay_ns = ended_ns - cut_ns;
+  if (code != TETHER_OK && cut_ns && cut_ns < ended_ns) result->stop_delay_ns = ended_ns - cut_ns;
   return code;
 }

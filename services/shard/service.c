@@ -19,10 +19,10 @@ typedef struct hits {
   size_t count;
 } hits;
 
-static bool keep_hit(void *data, const index_hit *found) {
+static tether_code keep_hit(void *data, const index_hit *found) {
   hits *h = data;
   Search__V1__Hit *hit = tether_call_alloc(h->call, sizeof *hit);
-  if (!hit) return false;
+  if (!hit) return TETHER_RESOURCE_EXHAUSTED;
   search__v1__hit__init(hit);
   hit->name = tether_call_strdup(h->call, found->name);
   hit->version = tether_call_strdup(h->call, found->version);
@@ -30,7 +30,7 @@ static bool keep_hit(void *data, const index_hit *found) {
   hit->summary = tether_call_strdup(h->call, found->summary);
   hit->score = found->score;
   h->list[h->count++] = hit;
-  return hit->name && hit->version && hit->section && hit->summary;
+  return hit->name && hit->version && hit->section && hit->summary ? TETHER_OK : TETHER_RESOURCE_EXHAUSTED;
 }
 
 static void log_start(const tether_ctx *ctx, const tether_call *call, const char *query) {
@@ -84,7 +84,8 @@ static tether_code search(const tether_ctx *ctx, tether_call *call, const Search
   log_start(ctx, call, request->query);
   hits found = {.call = call};
   index_result result;
-  tether_code code = index_reader_search(reader, ctx, &query, limit, slow_ns, keep_hit, &found, &result);
+  const index_search ask = {.query = &query, .limit = limit, .slow_ns = slow_ns};
+  tether_code code = index_reader_search(reader, ctx, &ask, keep_hit, &found, &result);
   shard_readers_give_back(&service->readers, reader);
   log_end(ctx, call, code, &result);
   return code == TETHER_OK ? fill_reply(call, service, &found, &result, reply) : code;

@@ -64,16 +64,17 @@ typedef struct found {
   } hits[500];
 } found;
 
-static bool keep(void *data, const index_hit *hit) {
+static tether_code keep(void *data, const index_hit *hit) {
   found *f = data;
   assert_in_range(f->count, 0, 499);
   snprintf(f->hits[f->count].name, 64, "%s", hit->name);
   snprintf(f->hits[f->count].summary, 128, "%s", hit->summary);
   f->hits[f->count++].score = hit->score;
-  return true;
+  return TETHER_OK;
 }
 
-static int64_t search(const char *to, int shards, const char *text, found *f) {
+/* limit 0: all, as found. */
+static int64_t search_for(const char *to, int shards, const char *text, int limit, found *f) {
   index_query query;
   int64_t documents = 0;
   f->count = 0;
@@ -85,12 +86,17 @@ static int64_t search(const char *to, int shards, const char *text, found *f) {
     snprintf(path, sizeof path, "%s/%s/shard-%d.db", dir, to, i);
     int before = f->count;
     assert_int_equal(index_reader_open(path, &reader), TETHER_OK);
-    assert_int_equal(index_reader_search(reader, tether_ctx_background(), &query, 400, 0, keep, f, &result), TETHER_OK);
+    const index_search ask = {.query = &query, .limit = limit};
+    assert_int_equal(index_reader_search(reader, tether_ctx_background(), &ask, keep, f, &result), TETHER_OK);
     assert_int_equal(result.matched, f->count - before);
     documents += index_reader_documents(reader);
     index_reader_close(reader);
   }
   return documents;
+}
+
+static int64_t search(const char *to, int shards, const char *text, found *f) {
+  return search_for(to, shards, text, 400, f);
 }
 
 static double score_of(const found *f, const char *name) {
@@ -171,6 +177,64 @@ static void refuses(const char *text, size_t len, const char *message) {
   assert_int_equal(stat(path, &after), 0);
   assert_int_equal(before.st_ino, after.st_ino);
   assert_int_equal(stat(in_dir("db/shard-0.db.new", path), &after), -1);
+}
+
+typedef struct stopper {
+  int left;
+  tether_ctx *cancel; /* NULL: refuses the last hit instead */
+} stopper;
+
+static tether_code stop_at_last(void *data, const index_hit *hit) {
+  stopper *s = data;
+  (void)hit;
+  if (--s->left > 0) return TETHER_OK;
+  if (!s->cancel) return TETHER_ABORTED;
+  tether_ctx_cancel(s->cancel);
+  return tether_ctx_err(s->cancel);
+}
+
+static void without_a_limit_every_match_comes_as_it_is_found(void **state) {
+  char *printed;
+  found best, all;
+  (void)state;
+  assert_int_equal(load(TESTS_SERVICES_SAMPLE, "db", "2", &printed), 0);
+  free(printed);
+  search("db", 2, "library", &best);
+  search_for("db", 2, "library", 0, &all);
+  assert_true(best.count > 3);
+  assert_int_equal(all.count, best.count);
+  bool ordered = true;
+  for (int i = 0; i < all.count; i++) {
+    assert_true(all.hits[i].score == score_of(&best, all.hits[i].name));
+    if (strcmp(all.hits[i].name, best.hits[i].name) != 0) ordered = false;
+  }
+  assert_false(ordered);
+}
+
+static void a_search_ends_where_its_reader_says_so(void **state) {
+  TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_cancel(tether_ctx_background());
+  char *printed, path[256];
+  index_reader *reader;
+  index_query query;
+  index_result result;
+  found all;
+  (void)state;
+  assert_int_equal(load(TESTS_SERVICES_SAMPLE, "db", "1", &printed), 0);
+  free(printed);
+  search_for("db", 1, "library", 0, &all);
+  assert_int_equal(index_reader_open(in_dir("db/shard-0.db", path), &reader), TETHER_OK);
+  assert_null(index_query_parse("library", &query));
+  const index_search ask = {.query = &query};
+  stopper refuses = {.left = 2}, cancels = {.left = 2, .cancel = ctx};
+  assert_int_equal(index_reader_search(reader, ctx, &ask, stop_at_last, &refuses, &result), TETHER_ABORTED);
+  assert_int_equal(result.matched, 2);
+  assert_int_equal(index_reader_search(reader, ctx, &ask, stop_at_last, &cancels, &result), TETHER_CANCELLED);
+  assert_int_equal(result.matched, 2);
+  /* What was stopped half-way leaves nothing behind. */
+  stopper none = {.left = 1000};
+  assert_int_equal(index_reader_search(reader, tether_ctx_background(), &ask, stop_at_last, &none, &result), TETHER_OK);
+  assert_int_equal(result.matched, all.count);
+  index_reader_close(reader);
 }
 
 static void a_line_that_is_no_field_is_reported_with_its_number(void **state) {
@@ -271,6 +335,8 @@ int main(void) {
       TEST(every_package_is_in_exactly_one_shard),
       TEST(scores_do_not_depend_on_the_number_of_shards),
       TEST(hits_come_best_first_and_names_count_more),
+      TEST(without_a_limit_every_match_comes_as_it_is_found),
+      TEST(a_search_ends_where_its_reader_says_so),
       TEST(a_line_that_is_no_field_is_reported_with_its_number),
       TEST(compressed_input_is_recognised),
       TEST(a_paragraph_without_a_name_is_reported),
