@@ -51,12 +51,6 @@ void bench_fail(const char *format, ...) {
   exit(1);
 }
 
-static int64_t now_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static void sleep_seconds(double seconds) {
   struct timespec left = {.tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
   while (nanosleep(&left, &left) != 0 && errno == EINTR) {
@@ -68,12 +62,12 @@ static void sleep_seconds(double seconds) {
 void bench_one_by_one(bench_run *run, void (*call)(void *data), void *data) {
   run->samples_ns = malloc(SAMPLES_MAX * sizeof *run->samples_ns);
   if (!run->samples_ns) bench_fail("out of memory");
-  int64_t calls = 0, warm_ns = now_ns() + (int64_t)(WARMUP_SECONDS * 1e9);
-  for (; now_ns() < warm_ns; calls++) call(data);
-  int64_t begin_ns = now_ns(), end_ns = begin_ns + (int64_t)(run->options->seconds * 1e9), before_ns = begin_ns;
+  int64_t calls = 0, warm_ns = bench_now_ns() + (int64_t)(WARMUP_SECONDS * 1e9);
+  for (; bench_now_ns() < warm_ns; calls++) call(data);
+  int64_t begin_ns = bench_now_ns(), end_ns = begin_ns + (int64_t)(run->options->seconds * 1e9), before_ns = begin_ns;
   while (before_ns < end_ns) {
     call(data);
-    int64_t after_ns = now_ns();
+    int64_t after_ns = bench_now_ns();
     if (run->sample_count < SAMPLES_MAX) run->samples_ns[run->sample_count++] = after_ns - before_ns;
     run->measured++;
     before_ns = after_ns;
@@ -86,10 +80,10 @@ void bench_load(bench_run *run, void (*start)(void *data), void *data) {
   run->in_flight = run->options->in_flight;
   for (int i = 0; i < run->options->in_flight; i++) start(data);
   sleep_seconds(WARMUP_SECONDS);
-  int64_t begin_ns = now_ns(), begin = run->all;
+  int64_t begin_ns = bench_now_ns(), begin = run->all;
   sleep_seconds(run->options->seconds);
   run->measured = run->all - begin;
-  run->seconds = (double)(now_ns() - begin_ns) / 1e9;
+  run->seconds = (double)(bench_now_ns() - begin_ns) / 1e9;
   run->stop = true;
   pthread_mutex_lock(&run->mu);
   while (run->in_flight > 0) pthread_cond_wait(&run->idle, &run->mu);
@@ -147,11 +141,6 @@ static void server_stop(struct server server) {
 
 /* ---- Results ------------------------------------------------------------------------------- */
 
-static int compare(const void *a, const void *b) {
-  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-  return (x > y) - (x < y);
-}
-
 static void print_usage_of(const char *who, int whose, double calls) {
   struct rusage usage;
   getrusage(whose, &usage);
@@ -163,9 +152,8 @@ static void print_usage_of(const char *who, int whose, double calls) {
 static void print_results(bench_run *run) {
   if (run->measured == 0) bench_fail("no call ended in time");
   if (run->sample_count > 0) {
-    qsort(run->samples_ns, run->sample_count, sizeof *run->samples_ns, compare);
-    printf("p50_us=%.2f p99_us=%.2f ", (double)run->samples_ns[run->sample_count / 2] / 1e3,
-           (double)run->samples_ns[run->sample_count / 100 * 99] / 1e3);
+    double p99_ns = bench_p99(run->samples_ns, run->sample_count); /* sorts them */
+    printf("p50_us=%.2f p99_us=%.2f ", (double)run->samples_ns[run->sample_count / 2] / 1e3, p99_ns / 1e3);
   }
   printf("rate=%.0f", (double)run->measured / run->seconds);
   print_usage_of("client", RUSAGE_SELF, (double)run->all);

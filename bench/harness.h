@@ -65,7 +65,7 @@ bool bench_load_again(bench_run *run);
  * prints `NAME_ns=VALUE` for each. */
 typedef struct bench_work {
   const char *family, *name;
-  double (*measure)(double seconds, int size); /* nanoseconds per operation */
+  double (*measure)(double seconds, int size); /* nanoseconds, of one operation if not said otherwise */
   int size;
 } bench_work;
 
@@ -79,6 +79,12 @@ int bench_processors(void);
 
 /* CLOCK_MONOTONIC. */
 int64_t bench_now_ns(void);
+
+/* A timeout of a minute to an hour. `state` is of the generator, not 0. */
+int64_t bench_far_ns(uint64_t *state);
+
+/* Sorts the samples. */
+double bench_p99(int64_t *samples, size_t count);
 
 #ifdef __cplusplus
 }

@@ -69,6 +69,27 @@ double bench_time_ns(double seconds, int threads, void (*work)(int64_t times, vo
   return (double)(bench_now_ns() - begin_ns) / (double)crew.done;
 }
 
+/* ---- Figures ------------------------------------------------------------------------------- */
+
+int64_t bench_far_ns(uint64_t *state) {
+  *state ^= *state << 13; /* xorshift64 */
+  *state ^= *state >> 7;
+  *state ^= *state << 17;
+  return 60 * INT64_C(1000000000) + (int64_t)(*state % (3540 * UINT64_C(1000000000)));
+}
+
+static int compare(const void *a, const void *b) {
+  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return (x > y) - (x < y);
+}
+
+double bench_p99(int64_t *samples, size_t count) {
+  qsort(samples, count, sizeof *samples, compare);
+  return (double)samples[count / 100 * 99];
+}
+
+/* ---- A program of works --------------------------------------------------------------------- */
+
 int bench_work_main(int argc, char **argv, const bench_work *works, size_t count) {
   double seconds = 1;
   size_t chosen = 0;

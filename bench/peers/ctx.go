@@ -109,20 +109,39 @@ func sharedTold(parent context.Context) work {
 	}
 }
 
-func timeouts(times int) {
-	var made [once]context.CancelFunc
-	for ; times > 0; times-- {
-		for i := range made {
-			_, made[i] = context.WithTimeout(context.Background(), time.Hour)
-		}
-		for _, cancel := range made {
-			cancel()
+// timeouts makes and cancels contexts; `timeouts` gives a new source of their timeouts.
+func timeouts(source func() func() time.Duration) work {
+	return func(times int) {
+		timeout := source()
+		var made [once]context.CancelFunc
+		for ; times > 0; times-- {
+			for i := range made {
+				_, made[i] = context.WithTimeout(context.Background(), timeout())
+			}
+			for _, cancel := range made {
+				cancel()
+			}
 		}
 	}
 }
 
+func hour() func() time.Duration {
+	return func() time.Duration { return time.Hour }
+}
+
+// far is bench_far_ns of bench/work.c.
+func far() func() time.Duration {
+	state := uint64(time.Now().UnixNano())
+	return func() time.Duration {
+		state ^= state << 13
+		state ^= state >> 7
+		state ^= state << 17
+		return time.Minute + time.Duration(state%uint64(59*time.Minute))
+	}
+}
+
 // Leaves `count` contexts with timeouts behind, made on as many goroutines as there are processors.
-func others(count int, timeout func(i int) time.Duration) []context.CancelFunc {
+func others(count int, source func() func() time.Duration) []context.CancelFunc {
 	made := make([]context.CancelFunc, count)
 	threads := runtime.GOMAXPROCS(0)
 	var wg sync.WaitGroup
@@ -130,22 +149,14 @@ func others(count int, timeout func(i int) time.Duration) []context.CancelFunc {
 		wg.Add(1)
 		go func(t int) {
 			defer wg.Done()
+			timeout := source()
 			for i := t; i < count; i += threads {
-				_, made[i] = context.WithTimeout(context.Background(), timeout(i))
+				_, made[i] = context.WithTimeout(context.Background(), timeout())
 			}
 		}(t)
 	}
 	wg.Wait()
 	return made
-}
-
-func underOthers(count int, timeout func(i int) time.Duration, measure func() float64) float64 {
-	made := others(count, timeout)
-	ns := measure()
-	for _, cancel := range made {
-		cancel()
-	}
-	return ns
 }
 
 func build(root context.Context, depth int) {
@@ -224,6 +235,24 @@ type measurement struct {
 	family, name string
 	threads      int
 	f            work
+	others       int                         // contexts with timeouts that are there meanwhile
+	source       func() func() time.Duration // of their timeouts
+}
+
+func (m measurement) ns(seconds float64) float64 {
+	if m.others == 0 {
+		return timeNs(seconds, m.threads, m.f)
+	}
+	made := others(m.others, m.source)
+	ns := timeNs(seconds, m.threads, m.f)
+	for _, cancel := range made {
+		cancel()
+	}
+	return ns
+}
+
+func plain(family, name string, threads int, f work) measurement {
+	return measurement{family: family, name: name, threads: threads, f: f}
 }
 
 func measurements() []measurement {
@@ -233,28 +262,28 @@ func measurements() []measurement {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	list := []measurement{
-		{"cancel", "own", 1, cancelOne(parent)},
-		{"cancel", "root", 1, cancelOne(context.Background())},
-		{"shared_parent", "shared", all, sharedParent(shared)},
-		{"shared_parent", "bare", all, sharedBare(shared)},
-		{"shared_parent", "told", all, sharedTold(shared)},
-		{"err", "ok", 1, errOf(parent, nil)},
-		{"err", "cancelled", 1, errOf(ended, context.Canceled)},
-		{"err", "done", 1, doneOf(ended, true)},
-		{"err", "done_shared", all, doneOf(parent, false)},
+		plain("cancel", "own", 1, cancelOne(parent)),
+		plain("cancel", "root", 1, cancelOne(context.Background())),
+		plain("shared_parent", "shared", all, sharedParent(shared)),
+		plain("shared_parent", "bare", all, sharedBare(shared)),
+		plain("shared_parent", "told", all, sharedTold(shared)),
+		plain("err", "ok", 1, errOf(parent, nil)),
+		plain("err", "cancelled", 1, errOf(ended, context.Canceled)),
+		plain("err", "done", 1, doneOf(ended, true)),
+		plain("err", "done_shared", all, doneOf(parent, false)),
 	}
 	for _, depth := range []int{1, 10, 100, 1000} {
-		list = append(list, measurement{"tree", fmt.Sprint("background_", depth), 1, treeBackground(depth)},
-			measurement{"tree", fmt.Sprint("open_", depth), 1, treeOpen(depth)},
-			measurement{"tree", fmt.Sprint("closed_", depth), 1, treeClosed(depth)})
+		list = append(list, plain("tree", fmt.Sprint("background_", depth), 1, treeBackground(depth)),
+			plain("tree", fmt.Sprint("open_", depth), 1, treeOpen(depth)),
+			plain("tree", fmt.Sprint("closed_", depth), 1, treeClosed(depth)))
 	}
 	for _, depth := range []int{10, 20, 30, 50, 100} {
-		list = append(list, measurement{"value", fmt.Sprint(depth), 1, value(depth)})
+		list = append(list, plain("value", fmt.Sprint(depth), 1, value(depth)))
 	}
 	for _, count := range []int{40, 4000, 400000} {
-		list = append(list, measurement{"timeout", fmt.Sprint(count), all, timeouts})
+		list = append(list, measurement{"timeout", fmt.Sprint(count), all, timeouts(hour), count, hour})
 	}
-	return list
+	return append(list, measurement{"armed", "armed", all, timeouts(far), 1000000, far})
 }
 
 func main() {
@@ -272,16 +301,7 @@ func main() {
 		fail("usage: [--seconds S] FAMILY")
 	}
 	for _, m := range chosen {
-		each := seconds / float64(len(chosen))
-		measure := func() float64 { return timeNs(each, m.threads, m.f) }
-		ns := 0.0
-		if family == "timeout" {
-			count, _ := strconv.Atoi(m.name)
-			ns = underOthers(count, func(int) time.Duration { return time.Hour }, measure)
-		} else {
-			ns = measure()
-		}
-		fmt.Printf("%s_ns=%.2f ", m.name, ns)
+		fmt.Printf("%s_ns=%.2f ", m.name, m.ns(seconds/float64(len(chosen))))
 	}
 	fmt.Println()
 }
