@@ -25,7 +25,7 @@ static tether_cause textless[] = {
     {.code = TETHER_CAUSE_DEADLINE, .text = ""},   {.code = TETHER_CAUSE_SIBLING, .text = ""},
     {.code = TETHER_CAUSE_HEDGE_LOST, .text = ""}, {.code = TETHER_CAUSE_PEER_LOST, .text = ""},
     {.code = TETHER_CAUSE_SHUTDOWN, .text = ""},   {.code = TETHER_CAUSE_SHED, .text = ""},
-    {.code = TETHER_CAUSE_OTHER, .text = ""},
+    {.code = TETHER_CAUSE_OTHER, .text = ""},      {.code = TETHER_CAUSE_ENOUGH, .text = ""},
 };
 enum { CODES = sizeof textless / sizeof textless[0] };
 
@@ -94,7 +94,7 @@ const char *tether_cause_text(const tether_cause *cause) { return cause == NULL 
 
 const char *tether_cause_code_name(tether_cause_code code) {
   static const char *const names[CODES] = {
-      "none", "caller", "deadline", "sibling", "hedge_lost", "peer_lost", "shutdown", "shed", "other",
+      "none", "caller", "deadline", "sibling", "hedge_lost", "peer_lost", "shutdown", "shed", "other", "enough",
   };
   return names[(unsigned)code < CODES ? (unsigned)code : TETHER_CAUSE_OTHER];
 }

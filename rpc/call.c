@@ -54,6 +54,7 @@ void tether_call_unref(tether_call *call) {
   tether_metadata_free(call->metadata);
   tether_metadata_free(call->initial);
   tether_metadata_free(call->trailers);
+  tth_pipe_free(call->pipe);
   tth_conn_unref(call->conn);
   tth_arena_fini(&call->arena);
   pthread_mutex_destroy(&call->arena_mu);
@@ -70,6 +71,7 @@ bool tth_call_try_end(tether_call *call) {
 
 void tth_call_ended(tether_call *call) {
   if (atomic_exchange(&call->state, TTH_CALL_ENDED) & TTH_CALL_WAITERS) tth_futex_wake_all(&call->state);
+  if (call->pipe) tth_pipe_wake(call);
 }
 
 tether_code tether_call_wait(tether_call *call) {
@@ -175,6 +177,6 @@ tether_code tth_code_of_ctx(const tether_ctx *ctx) {
 tether_cause *tth_cause_from_wire(const Tether__V1__Cause *cause) {
   if (!cause) return NULL;
   tether_cause_code code =
-      cause->code > 0 && cause->code < TETHER_CAUSE_OTHER ? (tether_cause_code)cause->code : TETHER_CAUSE_OTHER;
+      cause->code > 0 && cause->code <= TETHER_CAUSE_ENOUGH ? (tether_cause_code)cause->code : TETHER_CAUSE_OTHER;
   return tether_cause_new(code, cause->origin ? cause->origin : "", cause->text);
 }

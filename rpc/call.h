@@ -11,6 +11,7 @@
 
 #include "rpc/arena.h"
 #include "rpc/conn.h"
+#include "rpc/pipe.h"
 #include "tether/v1/frames.pb-c.h"
 
 enum {
@@ -34,6 +35,7 @@ struct tether_call {
   const tether_ctx *ctx;    /* root, or values on top of it (server) */
   tth_conn *_Atomic conn;   /* client: set under the client's lock; NULL while waiting for one */
   tth_stream *stream;       /* under the connection's lock; NULL when there is none (any more) */
+  tth_pipe *pipe;           /* of a streaming call */
 
   /* results: written by whoever ends the call */
   tether_code code;
@@ -51,6 +53,8 @@ struct tether_call {
       void *done_data;
       tether_after after; /* on root; holds a reference while registered */
       int64_t started_ns;
+      tether_group *group; /* NULL: none, or it does not know the call */
+      unsigned long group_number;
       _Atomic int users; /* of the client: start until it returns, and the end; the last one lets go of it */
       size_t metadata_bytes;
       /* under the client's lock */
@@ -74,6 +78,8 @@ struct tether_call {
       _Atomic bool told;  /* of this server's shutdown */
       _Atomic bool taken; /* by its handler, or by whoever ends the call without one */
       bool deferred;
+      bool initial_sent;
+      tether_after after; /* streams: on root, from the handler's start to the end */
       char *fail_message; /* set by the handler */
     } s;
   };
@@ -119,20 +125,28 @@ TETHER_MUST_USE tether_code tth_call_unpack_small(tether_call *call, const Proto
                                                   const tth_event *event, const tether_limits *limits, char *why,
                                                   size_t why_size, ProtobufCMessage **message);
 
+static inline bool tth_method_is(const tether_method *method, unsigned flags) { return method->flags & flags; }
+
 /* Client: the connection brought an event for the call, or was lost. */
-void tth_client_call_event(tether_call *call, const tth_event *event, const tether_limits *limits);
+void tth_client_call_event(tether_call *call, tth_event *event, const tether_limits *limits);
 void tth_client_call_lost(tether_call *call, const char *why);
 
 /* Client: ends the call if it has not ended: releases it from wherever it waits or runs, tells the server with `cause`
  * if the call has left, then calls back. `message` is copied. */
 void tth_client_call_end(tether_call *call, tether_code code, const char *message, const tether_cause *cause);
 
+/* Client: ends a call whose answer cannot be taken; the server is told to stop. */
+void tth_client_call_refuse(tether_call *call, tether_code code, const char *why);
+
+/* Client: sends the half-close if it is owed and there is a stream. false: no memory. */
+TETHER_MUST_USE bool tth_client_call_send_close_locked(tether_call *call, tth_session *session);
+
 /* Client: gives a call that waited its connection, or ends it. The client's lock is not held. */
 void tth_client_call_place(tether_call *call, tth_conn *conn, tth_out *out);
 
 /* Server: as above. */
 TETHER_MUST_USE tether_call *tth_server_call_new(tether_server *server, tth_conn *conn, tth_stream *stream);
-void tth_server_call_event(tether_call *call, const tth_event *event, const tether_limits *limits);
+void tth_server_call_event(tether_call *call, tth_event *event, const tether_limits *limits);
 void tth_server_call_lost(tether_call *call, const char *why);
 
 /* Server: cancels the call's context, and ends it at once if no handler has it. */

@@ -32,6 +32,11 @@ tether_limits tth_limits_of(const tether_limits *given) {
   if (limits.max_streams == 0) limits.max_streams = 1024;
   if (limits.max_forward_bytes == 0) limits.max_forward_bytes = (size_t)4 << 10;
   if (limits.max_forward_bytes > TTH_METADATA_MOST) limits.max_forward_bytes = TTH_METADATA_MOST;
+  if (limits.stream_window_bytes < TTH_WINDOW_LEAST) limits.stream_window_bytes = TTH_WINDOW_LEAST;
+  if (limits.stream_window_bytes > TTH_CREDIT_MOST) limits.stream_window_bytes = TTH_CREDIT_MOST;
+  if (limits.connection_window_bytes == 0) limits.connection_window_bytes = (size_t)64 << 20;
+  if (limits.connection_window_bytes < limits.max_message_bytes)
+    limits.connection_window_bytes = limits.max_message_bytes;
   return limits;
 }
 
@@ -141,7 +146,7 @@ static void attempt_failed(tether_client *client, const char *why) {
   arm(client, delay);
 }
 
-static void on_event(void *owner, tth_conn *conn, const tth_event *event);
+static void on_event(void *owner, tth_conn *conn, tth_event *event);
 static void on_lost(void *owner, tth_conn *conn, tether_call *call, const char *why);
 static void on_closed(void *owner, tth_conn *conn, const char *why);
 static const tth_conn_ops conn_ops = {.event = on_event, .lost = on_lost, .closed = on_closed};
@@ -255,7 +260,7 @@ static void on_goaway(tether_client *client, tth_conn *conn) {
   if (current) arm(client, delay);
 }
 
-static void on_event(void *owner, tth_conn *conn, const tth_event *event) {
+static void on_event(void *owner, tth_conn *conn, tth_event *event) {
   tether_client *client = owner;
   switch (event->type) {
     case TTH_EVENT_HELLO:

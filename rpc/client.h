@@ -52,6 +52,13 @@ void tth_client_forget_waiting_locked(tether_client *client, tether_call *call);
 /* Somebody wants a connection: makes the attempt that no timer will. */
 void tth_client_wanted(tether_client *client);
 
+/* The context a call runs under: the caller's, with the call's or the method's timeout. */
+TETHER_MUST_USE tether_ctx *tth_client_derive(const tether_ctx *ctx, const tether_method *method,
+                                              const tether_call_options *options);
+
+/* A call that has ended before it began; of no client. */
+TETHER_MUST_USE tether_call *tth_client_call_refused(const tether_method *method, tether_code code, const char *why);
+
 /* One call less. */
 void tth_client_call_gone(tether_client *client);
 

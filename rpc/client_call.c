@@ -48,18 +48,27 @@ static void let_go(tether_call *call) {
   if (atomic_fetch_sub(&call->c.users, 1) == 1) tth_client_call_gone(call->c.client);
 }
 
+/* After the callback: who waits for the group finds the callback's work done. */
+static void leave_group(tether_call *call) {
+  char what[320];
+  snprintf(what, sizeof what, "call %s to %s", call->path, call->c.client->url);
+  tether_group_leave(call->c.group, call->c.group_number, call->code, what);
+}
+
 static void finish(tether_call *call) {
   if (tether_after_stop(&call->c.after)) tether_call_unref(call); /* the registration's reference */
   tether_call_done_fn done = call->c.done;
   tether_call_ref(call); /* a waiter may release the call as soon as it has ended */
   tth_call_ended(call);
   if (done) done(call, call->c.done_data);
+  if (call->c.group) leave_group(call);
   let_go(call);
   tether_call_unref(call);
 }
 
 void tth_client_call_end(tether_call *call, tether_code code, const char *message, const tether_cause *cause) {
   if (!tth_call_try_end(call)) return;
+  if (call->pipe) tth_pipe_cut(call->pipe);
   (void)release(call, cause);
   call->code = code;
   call->cause = cause ? tether_cause_ref(cause) : NULL;
@@ -79,6 +88,7 @@ static tether_cause *deadline_cause(tether_code code, const tether_cause *cause)
 static void on_ctx_done(void *data) {
   tether_call *call = data;
   if (tth_call_try_end(call)) {
+    if (call->pipe) tth_pipe_cut(call->pipe);
     const tether_cause *cause = tether_ctx_cause(call->root);
     call->code = tth_code_of_ctx(call->root);
     call->cause = tether_cause_ref(cause);
@@ -130,7 +140,8 @@ static tether_code open_stream(tether_call *call, tth_session *session, tth_out 
   const tether_limits *peer = tth_session_peer_limits(session);
   const tth_out *body = (*out)->next;
   size_t head = tth_get32((*out)->data);
-  size_t body_len = body ? body->len : (*out)->len - 2 * TTH_FRAME_HEADER - head;
+  size_t rest = (*out)->len - TTH_FRAME_HEADER - head; /* a short request's frame */
+  size_t body_len = body ? body->len : rest ? rest - TTH_FRAME_HEADER : 0;
   *why = "the server is shutting down; the call was not sent";
   if (tth_session_going_away(session)) return TETHER_UNAVAILABLE;
   *why = "the metadata, values and trace are larger than one frame takes";
@@ -154,8 +165,13 @@ void tth_client_call_place(tether_call *call, tth_conn *conn, tth_out *out) {
   /* A call that has ended meanwhile is not sent: whoever ended it has looked for its stream, or will, under this lock.
    */
   if (session) code = tth_call_is_running(call) ? open_stream(call, session, &out, &why) : TETHER_OK;
+  if (session && code == TETHER_OK && !tth_client_call_send_close_locked(call, session)) {
+    code = TETHER_RESOURCE_EXHAUSTED;
+    why = "out of memory";
+  }
   tth_conn_unlock(conn);
   tth_out_free(out);
+  if (call->pipe && code == TETHER_OK) tth_pipe_writable(call);
   if (code != TETHER_OK) tth_client_call_end(call, code, why, NULL);
 }
 
@@ -192,15 +208,32 @@ static void dispatch(tether_call *call, tth_out *out) {
   if (code != TETHER_OK) tth_client_call_end(call, code, message, NULL);
 }
 
-/* The context a call runs under: the caller's, with the call's or the method's timeout. */
-static tether_ctx *derive(const tether_ctx *ctx, const tether_method *method, const tether_call_options *options) {
+tether_ctx *tth_client_derive(const tether_ctx *ctx, const tether_method *method, const tether_call_options *options) {
   int64_t timeout_ns = options->timeout_ns ? options->timeout_ns : method->default_timeout_ns;
   if (timeout_ns == 0 || timeout_ns == TETHER_FOREVER) return tether_ctx_with_cancel(ctx);
   return tether_ctx_with_timeout(ctx, timeout_ns);
 }
 
+/* A streaming call's pipe, and the call's membership in a group. */
+static tether_code equip(tether_call *call, tether_group *group, const char **why) {
+  if (tth_method_is(call->method, TETHER_METHOD_CLIENT_STREAMING | TETHER_METHOD_SERVER_STREAMING)) {
+    *why = "out of memory";
+    call->pipe = tth_pipe_new(call->c.client->limits.max_unpacked_bytes);
+    if (!call->pipe) return TETHER_RESOURCE_EXHAUSTED;
+  }
+  if (group) {
+    *why = "the group takes no more members";
+    tether_code code = tether_group_join(group, &call->c.group_number);
+    if (code != TETHER_OK) return code;
+    call->c.group = group;
+  }
+  return TETHER_OK;
+}
+
 /* What can be refused before anything is sent. */
-static tether_code check(const tether_call *call, const char **why) {
+static tether_code check(const tether_call *call, const ProtobufCMessage *request, const char **why) {
+  *why = "a request belongs to a call whose client does not stream, and only there";
+  if (tth_method_is(call->method, TETHER_METHOD_CLIENT_STREAMING) == (request != NULL)) return TETHER_INVALID_ARGUMENT;
   *why = "the method requires a deadline and the call has none";
   if ((call->method->flags & TETHER_METHOD_DEADLINE_REQUIRED) && tether_ctx_deadline_ns(call->root) == TETHER_FOREVER)
     return TETHER_INVALID_ARGUMENT;
@@ -225,14 +258,15 @@ tether_call *tether_call_start(tether_client *client, const tether_ctx *ctx, con
   call->c.wait_for_ready = options->wait_for_ready;
   call->c.started_ns = tether_now_ns();
   call->c.metadata_bytes = tether_metadata_size(options->metadata);
-  call->root = derive(ctx, method, options);
+  call->root = tth_client_derive(ctx, method, options);
   call->ctx = call->root;
   call->c.users = 2;
   atomic_fetch_add(&client->calls, 1);
 
   tth_out *out = NULL;
   const char *why = NULL;
-  tether_code code = tether_ctx_err(call->root) == TETHER_OK ? check(call, &why) : TETHER_OK;
+  tether_code code = equip(call, options->group, &why);
+  if (code == TETHER_OK && tether_ctx_err(call->root) == TETHER_OK) code = check(call, request, &why);
   if (code == TETHER_OK && tether_ctx_err(call->root) == TETHER_OK) {
     code = tth_encode_request(call, request, options->metadata, client->limits.max_forward_bytes, &out);
     why = "out of memory";
@@ -248,6 +282,17 @@ tether_call *tether_call_start(tether_client *client, const tether_ctx *ctx, con
   return call;
 }
 
+tether_call *tth_client_call_refused(const tether_method *method, tether_code code, const char *why) {
+  tether_call *call = tth_call_new(TTH_CLIENT);
+  if (!call) return tth_call_no_memory();
+  call->method = method;
+  call->path = method->path;
+  call->code = code;
+  tth_call_set_message(call, why);
+  tth_call_ended(call);
+  return call;
+}
+
 tether_call *tether_call_unary(tether_client *client, const tether_ctx *ctx, const tether_method *method,
                                const ProtobufCMessage *request, const tether_call_options *options) {
   tether_call *call = tether_call_start(client, ctx, method, request, options, NULL, NULL);
@@ -257,8 +302,7 @@ tether_call *tether_call_unary(tether_client *client, const tether_ctx *ctx, con
 
 /* ---- The answer ---------------------------------------------------------------------------- */
 
-/* A reply that cannot be taken: the server need not go on. */
-static void reply_refused(tether_call *call, tether_code code, const char *why) {
+void tth_client_call_refuse(tether_call *call, tether_code code, const char *why) {
   tether_cause *cause = tether_cause_new(TETHER_CAUSE_OTHER, NULL, why);
   tth_client_call_end(call, code, why, cause);
   tether_cause_unref(cause);
@@ -276,11 +320,18 @@ static tether_code take_entries(size_t count, Tether__V1__Entry *const *entries,
   return code;
 }
 
+/* Of a stream they can be read at once. */
+static void publish_initial(tether_call *call) {
+  if (!call->pipe) return;
+  call->initial = call->c.io_initial; /* readers have waited for what follows */
+  tth_pipe_initial(call);
+}
+
 static void on_headers(tether_call *call, const tth_event *event, const tether_limits *limits) {
   ProtobufCMessage *message;
   char why[160];
   if (call->c.io_headers) { /* each would take memory until the call has ended */
-    reply_refused(call, TETHER_INTERNAL, "initial metadata twice");
+    tth_client_call_refuse(call, TETHER_INTERNAL, "initial metadata twice, or after a message");
     return;
   }
   call->c.io_headers = true;
@@ -294,27 +345,35 @@ static void on_headers(tether_call *call, const tth_event *event, const tether_l
     else
       code = take_entries(headers->n_metadata, headers->metadata, &call->c.io_initial);
   }
-  if (code != TETHER_OK) reply_refused(call, code, why);
+  if (code != TETHER_OK)
+    tth_client_call_refuse(call, code, why);
+  else
+    publish_initial(call);
 }
 
-static void on_message(tether_call *call, const tth_event *event, const tether_limits *limits) {
+static void on_message(tether_call *call, tth_event *event, const tether_limits *limits) {
   char why[160], message[320];
+  if (tth_method_is(call->method, TETHER_METHOD_SERVER_STREAMING)) {
+    call->c.io_headers = true;
+    if (!tth_pipe_push(call, event)) tth_client_call_refuse(call, TETHER_RESOURCE_EXHAUSTED, "out of memory");
+    return;
+  }
   if (call->c.io_reply) {
-    reply_refused(call, TETHER_INTERNAL, "two replies to a unary call");
+    tth_client_call_refuse(call, TETHER_INTERNAL, "two replies to a unary call");
     return;
   }
   tether_code code = tth_call_unpack(call, call->method->reply, event->bytes, event->len, limits->max_unpacked_bytes,
                                      why, sizeof why, &call->c.io_reply);
   if (code == TETHER_OK) return;
   snprintf(message, sizeof message, "the reply cannot be unpacked: %s", why);
-  reply_refused(call, code, message);
+  tth_client_call_refuse(call, code, message);
 }
 
 /* The status that the server's TRAILERS mean here. */
 static tether_code received_code(tether_call *call, const Tether__V1__Trailers *trailers, const char **message) {
   tether_code code = trailers->code <= TETHER_UNAUTHENTICATED ? (tether_code)trailers->code : TETHER_UNKNOWN;
   *message = trailers->message;
-  if (code == TETHER_OK && !call->c.io_reply) {
+  if (code == TETHER_OK && !call->c.io_reply && !tth_method_is(call->method, TETHER_METHOD_SERVER_STREAMING)) {
     *message = "the server sent OK and no reply";
     return TETHER_INTERNAL;
   }
@@ -340,7 +399,7 @@ static void on_trailers(tether_call *call, const tth_event *event, const tether_
     tth_call_set_message(call, message);
     call->cause = tth_cause_from_wire(trailers->cause);
     call->reply = call->c.io_reply;
-    call->initial = call->c.io_initial;
+    if (!call->pipe) call->initial = call->c.io_initial;
     if (take_entries(trailers->n_metadata, trailers->metadata, &call->trailers) != TETHER_OK) {
       call->code = TETHER_RESOURCE_EXHAUSTED;
       tth_call_set_message(call, "out of memory");
@@ -352,7 +411,7 @@ static void on_trailers(tether_call *call, const tth_event *event, const tether_
   finish(call);
 }
 
-void tth_client_call_event(tether_call *call, const tth_event *event, const tether_limits *limits) {
+void tth_client_call_event(tether_call *call, tth_event *event, const tether_limits *limits) {
   char message[160];
   switch (event->type) {
     case TTH_EVENT_HEADERS:
@@ -362,10 +421,9 @@ void tth_client_call_event(tether_call *call, const tth_event *event, const teth
       on_message(call, event, limits);
       break;
     case TTH_EVENT_OVERSIZE:
-      snprintf(message, sizeof message,
-               "a reply of %zu bytes is larger than the limit of %zu, or too much beside others", event->len,
+      snprintf(message, sizeof message, "a reply of %zu bytes is larger than the limit of %zu", event->len,
                limits->max_message_bytes);
-      reply_refused(call, TETHER_RESOURCE_EXHAUSTED, message);
+      tth_client_call_refuse(call, TETHER_RESOURCE_EXHAUSTED, message);
       break;
     case TTH_EVENT_TRAILERS:
       on_trailers(call, event, limits);

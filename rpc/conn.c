@@ -12,6 +12,7 @@
 #include "rpc/call.h"
 
 #define EVENTS_AT_ONCE 32
+#define WRITABLE_AT_ONCE 16
 #define OUT_MIN ((size_t)4 * 1024)
 /* A batch that makes this much to send is not waited for to its end, so that both sides work at once. */
 #define UNCORK_AT ((size_t)4 * 1024)
@@ -130,7 +131,7 @@ static size_t collect_locked(tth_conn *conn, tth_event *events) {
   return n;
 }
 
-static void deliver(tth_conn *conn, const tth_event *event) {
+static void deliver(tth_conn *conn, tth_event *event) {
   if (event->type == TTH_EVENT_BROKEN) {
     fprintf(stderr, "tether: closing the connection to %s: %.*s\n", tth_conn_peer(conn), (int)event->len,
             (const char *)event->bytes);
@@ -176,11 +177,29 @@ static void on_received(void *owner, const uint8_t *batch, size_t len) {
   if (done) conn->link->ops->close(conn->link);
 }
 
+/* Tells calls that wanted to send more that they can. Only from here, an I/O thread: whoever else has made room (a
+ * sender that flushed) is about to bring a `sent`. */
+static void tell_writable(tth_conn *conn) {
+  tether_call *calls[WRITABLE_AT_ONCE];
+  for (size_t n = WRITABLE_AT_ONCE; n == WRITABLE_AT_ONCE;) {
+    n = 0;
+    pthread_mutex_lock(&conn->mu);
+    while (n < WRITABLE_AT_ONCE && !conn->closed && (calls[n] = tth_session_next_writable(conn->session)))
+      tether_call_ref(calls[n++]);
+    pthread_mutex_unlock(&conn->mu);
+    for (size_t i = 0; i < n; i++) {
+      tth_pipe_writable(calls[i]);
+      tether_call_unref(calls[i]);
+    }
+  }
+}
+
 static void on_sent(void *owner) {
   tth_conn *conn = owner;
   pthread_mutex_lock(&conn->mu);
   conn->sending = false;
   tth_conn_unlock(conn);
+  tell_writable(conn);
 }
 
 static void on_closed(void *owner, const char *why) {

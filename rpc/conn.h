@@ -23,8 +23,9 @@ typedef struct tth_conn_ops {
   /* Server: a call for a new stream, holding the stream's reference; NULL without memory. The connection's lock is
    * held: only allocates. */
   tether_call *(*new_call)(void *owner, tth_conn *conn, tth_stream *stream);
-  /* An event; event->user is referenced during the call. Of TRAILERS the stream's reference goes to the callee. */
-  void (*event)(void *owner, tth_conn *conn, const tth_event *event);
+  /* An event; event->user is referenced during the call. Of TRAILERS the stream's reference goes to the callee, who
+   * may also take `owned`. */
+  void (*event)(void *owner, tth_conn *conn, tth_event *event);
   /* A call whose connection is gone; the stream's reference goes to the callee. */
   void (*lost)(void *owner, tth_conn *conn, tether_call *call, const char *why);
   /* The last event. The reference that tth_conn_new gave goes to the callee. */

@@ -28,9 +28,9 @@ static tth_out *sliced_message(const ProtobufCMessage *message, size_t len, uint
 
 static tether_code pack_request(const Tether__V1__Headers *headers, const ProtobufCMessage *request, tth_out **result) {
   size_t head = tether__v1__headers__get_packed_size(headers);
-  size_t body = protobuf_c_message_get_packed_size(request);
+  size_t body = request ? protobuf_c_message_get_packed_size(request) : 0;
   bool sliced = body > TTH_SLICE;
-  tth_out *out = tth_out_new(TTH_FRAME_HEADER + head + (sliced ? 0 : TTH_FRAME_HEADER + body), false);
+  tth_out *out = tth_out_new(TTH_FRAME_HEADER + head + (sliced || !request ? 0 : TTH_FRAME_HEADER + body), false);
   if (!out) return TETHER_RESOURCE_EXHAUSTED;
   tth_frame_put(out->data, (uint32_t)head, TTH_HEADERS, 0, 0);
   tether__v1__headers__pack(headers, out->data + TTH_FRAME_HEADER);
@@ -40,11 +40,26 @@ static tether_code pack_request(const Tether__V1__Headers *headers, const Protob
       tth_out_free(out);
       return TETHER_RESOURCE_EXHAUSTED;
     }
-  } else {
+  } else if (request) {
     put_message(out->data + TTH_FRAME_HEADER + head, request, body, TTH_FLAG_END);
   }
   *result = out;
   return TETHER_OK;
+}
+
+tether_code tth_encode_message(const ProtobufCMessage *message, tth_out **result) {
+  size_t len = protobuf_c_message_get_packed_size(message);
+  tth_out *out = len > TTH_SLICE ? sliced_message(message, len, 0) : tth_out_new(TTH_FRAME_HEADER + len, false);
+  if (!out) return TETHER_RESOURCE_EXHAUSTED;
+  if (!out->sliced) put_message(out->data, message, len, 0);
+  *result = out;
+  return TETHER_OK;
+}
+
+tth_out *tth_encode_half_close(void) {
+  tth_out *out = tth_out_new(TTH_FRAME_HEADER, false);
+  if (out) tth_frame_put(out->data, 0, TTH_MESSAGE, TTH_FLAG_END | TTH_FLAG_BARE, 0);
+  return out;
 }
 
 /* Longer texts are left out (W3C asks for 512 and 8192 bytes at least), and such as the server would refuse the whole
@@ -157,7 +172,7 @@ tether_code tth_encode_reply(const tether_call *call, tether_code code, const ch
   tth_out *out, *initial = NULL;
   tether_code failed = pack_end(&trailers, code == TETHER_OK ? call->reply : NULL, &out);
   if (failed != TETHER_OK) return failed;
-  if (tether_metadata_count(call->initial) > 0) {
+  if (tether_metadata_count(call->initial) > 0 && !call->s.initial_sent) {
     failed = tth_encode_initial(call, &initial);
     if (failed != TETHER_OK) {
       tth_out_free(out);

@@ -4,17 +4,23 @@
 
 #include "rpc/call.h"
 
-/* HEADERS and the request: method, time left (written as they leave), metadata, forwarded values, trace.
- * TETHER_RESOURCE_EXHAUSTED: no memory. */
+/* HEADERS and, unless it is NULL, the request: method, time left (written as they leave), metadata, forwarded values,
+ * trace. TETHER_RESOURCE_EXHAUSTED: no memory. */
 TETHER_MUST_USE tether_code tth_encode_request(tether_call *call, const ProtobufCMessage *request,
                                                const tether_metadata *metadata, size_t max_forward_bytes,
                                                tth_out **out);
 
+/* A message of a stream. */
+TETHER_MUST_USE tether_code tth_encode_message(const ProtobufCMessage *message, tth_out **out);
+
+/* The client's "no more requests". NULL without memory. */
+TETHER_MUST_USE tth_out *tth_encode_half_close(void);
+
 /* HEADERS with the call's initial metadata. */
 TETHER_MUST_USE tether_code tth_encode_initial(const tether_call *call, tth_out **out);
 
-/* What a call ends with: HEADERS if there is initial metadata not sent yet, the reply if the code is TETHER_OK,
- * TRAILERS. */
+/* What a call ends with: HEADERS if there is initial metadata not sent yet, the reply if there is one and the code is
+ * TETHER_OK, TRAILERS. */
 TETHER_MUST_USE tether_code tth_encode_reply(const tether_call *call, tether_code code, const char *message,
                                              const tether_cause *cause, tth_out **out);
 

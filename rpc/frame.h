@@ -22,7 +22,7 @@ typedef enum tth_frame_type {
   TTH_MESSAGE = 3,
   TTH_TRAILERS = 4,
   TTH_CANCEL = 5,
-  TTH_WINDOW = 6, /* reserved for flow control; ignored */
+  TTH_WINDOW = 6,
   TTH_PING = 7,
   TTH_PONG = 8,
   TTH_GOAWAY = 9,
@@ -32,6 +32,7 @@ enum {
   TTH_FLAG_END = 1,   /* the sender's last frame of this stream but TRAILERS and CANCEL */
   TTH_FLAG_MORE = 2,  /* MESSAGE: another slice of the same message follows */
   TTH_FLAG_FIRST = 4, /* MESSAGE: first of several slices; the payload begins with the message's length (u32) */
+  TTH_FLAG_BARE = 8,  /* MESSAGE: no message, no payload: the frame carries END alone */
 };
 
 typedef struct tth_frame {

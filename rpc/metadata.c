@@ -160,3 +160,14 @@ void tth_metadata_view(const tether_metadata *metadata, Tether__V1__Entry *entri
     entries[i].value = (ProtobufCBinaryData){.data = (uint8_t *)e->value, .len = e->len};
   }
 }
+
+tether_metadata *tth_metadata_copy(const tether_metadata *metadata) {
+  tether_metadata *copy = tether_metadata_new();
+  for (size_t i = 0; copy && i < tether_metadata_count(metadata); i++) {
+    tether_metadata_entry entry = tether_metadata_at(metadata, i);
+    if (tth_metadata_add_any(copy, entry.key, entry.value, entry.len) == TETHER_OK) continue;
+    tether_metadata_free(copy);
+    copy = NULL;
+  }
+  return copy;
+}

@@ -21,6 +21,9 @@ TETHER_MUST_USE tether_code tth_metadata_from_entries(tether_metadata *metadata,
 TETHER_MUST_USE tether_code tth_metadata_add_any(tether_metadata *metadata, const char *key, const void *value,
                                                  size_t len);
 
+/* A copy; NULL without memory. */
+TETHER_MUST_USE tether_metadata *tth_metadata_copy(const tether_metadata *metadata);
+
 /* Fills `entries` (room for tether_metadata_count) with views of `metadata`. */
 void tth_metadata_view(const tether_metadata *metadata, Tether__V1__Entry *entries);
 

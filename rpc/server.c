@@ -96,7 +96,7 @@ static tether_call *on_new_call(void *owner, tth_conn *conn, tth_stream *stream)
   return tth_server_call_new(owner, conn, stream);
 }
 
-static void on_event(void *owner, tth_conn *conn, const tth_event *event) {
+static void on_event(void *owner, tth_conn *conn, tth_event *event) {
   tether_server *server = owner;
   (void)conn;
   if (event->user) tth_server_call_event(event->user, event, &server->limits);

@@ -2,10 +2,11 @@
  *
  * Happy path: HEADERS -> call, context with what is left of the caller's time -> MESSAGE -> request unpacked ->
  * handler, inline or on the pool -> its status and reply leave -> the call's context ends, and with it every call made
- * under it. A handler is never run when the time is over on arrival, the method is unknown, the request does not
- * unpack, or the caller has cancelled meanwhile. `taken` decides between the handler and whoever ends the call without
- * one. When the context ended while the handler ran, its own status is dropped for the context's: that is what the
- * caller, who has left, recorded too. */
+ * under it. Where the client streams, the handler starts with HEADERS and messages go to the call's pipe. A handler is
+ * never run when the time is over on arrival, the method is unknown, the request does not unpack, or the caller has
+ * cancelled meanwhile. `taken` decides between the handler and whoever ends the call without one. When the context
+ * ended while the handler ran, its own status is dropped for the context's: that is what the caller, who has left,
+ * recorded too. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,15 +48,15 @@ static tether_code final_code(tether_call *call, tether_code code, const char **
 /* Encodes the end; trailers larger than the client takes, or a reply, are replaced by saying so. */
 static tth_out *encode_end(tether_call *call, const tether_limits *peer) {
   tth_out *out = NULL;
-  bool too_large = tether_metadata_size(call->trailers) > peer->max_metadata_bytes ||
-                   tether_metadata_size(call->initial) > peer->max_metadata_bytes;
-  if (too_large) {
+  bool initial_fits = call->s.initial_sent || tether_metadata_size(call->initial) <= peer->max_metadata_bytes;
+  if (!initial_fits || tether_metadata_size(call->trailers) > peer->max_metadata_bytes) {
     tether_metadata_free(call->trailers);
     tether_metadata_free(call->initial);
     call->trailers = call->initial = NULL;
     call->code = TETHER_RESOURCE_EXHAUSTED;
     tth_call_set_message(call, "the handler's metadata is larger than the client takes");
-  } else if (call->code == TETHER_OK && protobuf_c_message_get_packed_size(call->reply) > peer->max_message_bytes) {
+  } else if (call->code == TETHER_OK && call->reply &&
+             protobuf_c_message_get_packed_size(call->reply) > peer->max_message_bytes) {
     call->code = TETHER_RESOURCE_EXHAUSTED;
     tth_call_set_message(call, "the reply is larger than the client takes");
   }
@@ -76,6 +77,7 @@ void tth_server_call_end(tether_call *call, tether_code code, const char *messag
   bool unref = false;
   session = tth_conn_lock(call->conn);
   if (session && call->stream && out) {
+    if (cause) tth_session_drop_output(session, call->stream); /* nobody waits for it */
     tth_session_finish(session, call->stream, out);
     call->stream = NULL;
     out = NULL;
@@ -175,26 +177,7 @@ static tether_code check_headers(tether_call *call, const Tether__V1__Headers *h
   return TETHER_OK;
 }
 
-static void on_headers(tether_call *call, const tth_event *event, const tether_limits *limits) {
-  tth_server_call_added(call->s.server, call); /* not when it was made: the connection's lock was held */
-  char why[320];
-  ProtobufCMessage *message;
-  tether_code code =
-      tth_call_unpack_small(call, &tether__v1__headers__descriptor, event, limits, why, sizeof why, &message);
-  if (code != TETHER_OK) {
-    end_unhandled(call, code, why);
-    return;
-  }
-  const Tether__V1__Headers *headers = (const Tether__V1__Headers *)message;
-  code = check_headers(call, headers, limits, why, sizeof why);
-  if (code == TETHER_OK) make_ctx(call, headers);
-  if (code != TETHER_OK)
-    end_unhandled(call, code, why);
-  else if (event->end)
-    end_unhandled(call, TETHER_INTERNAL, "a unary call without a request message");
-}
-
-/* ---- MESSAGE, and the handler -------------------------------------------------------------- */
+/* ---- The handler --------------------------------------------------------------------------- */
 
 static void run_handler(tether_call *call) {
   if (tether_ctx_err(call->root) != TETHER_OK) {
@@ -217,32 +200,20 @@ static void run_task(tether_task *task) {
   tether_call_unref(call);
 }
 
-static tether_code prepare(tether_call *call, const tth_event *event, const tether_limits *limits, char *why,
-                           size_t why_size) {
-  char reason[160];
-  tether_code code = tth_call_unpack(call, call->method->request, event->bytes, event->len, limits->max_unpacked_bytes,
-                                     reason, sizeof reason, &call->request);
-  if (code != TETHER_OK) {
-    snprintf(why, why_size, "the request cannot be unpacked: %s", reason);
-    return code;
-  }
-  call->reply = tether_call_alloc(call, call->method->reply->sizeof_message);
-  snprintf(why, why_size, "out of memory");
-  if (!call->reply) return TETHER_RESOURCE_EXHAUSTED;
-  protobuf_c_message_init(call->method->reply, call->reply);
-  return TETHER_OK;
+/* The context of a stream ended: a cut, or the handler's own return. */
+static void on_ctx_done(void *data) {
+  tether_call *call = data;
+  tth_pipe_wake(call);
+  tether_call_unref(call);
 }
 
-static void on_message(tether_call *call, const tth_event *event, const tether_limits *limits) {
-  char why[256] = "a second request in a unary call";
-  if (atomic_load(&call->s.taken)) return; /* ended, or refused with its headers */
-  tether_code code = TETHER_INTERNAL;
-  if (!call->request) code = prepare(call, event, limits, why, sizeof why);
-  if (code != TETHER_OK) {
-    end_unhandled(call, code, why);
-    return;
+/* Gives the call to its handler, unless it has ended. */
+static void dispatch(tether_call *call) {
+  if (atomic_exchange(&call->s.taken, true)) return;
+  if (call->pipe) {
+    tether_call_ref(call); /* until the context ends, which it does with the call at the latest */
+    tether_ctx_after_func(call->root, &call->s.after, NULL, on_ctx_done, call);
   }
-  if (!event->end || atomic_exchange(&call->s.taken, true)) return;
   if (call->method->flags & TETHER_METHOD_INLINE) {
     run_handler(call);
     return;
@@ -251,6 +222,84 @@ static void on_message(tether_call *call, const tth_event *event, const tether_l
   call->s.task.run = run_task;
   tether_executor *pool = tether_pool_executor(call->s.server->pool);
   pool->submit(pool, &call->s.task);
+}
+
+/* What the handler will need besides the request. */
+static tether_code equip(tether_call *call, const tether_limits *limits) {
+  if (tth_method_is(call->method, TETHER_METHOD_CLIENT_STREAMING | TETHER_METHOD_SERVER_STREAMING)) {
+    call->pipe = tth_pipe_new(limits->max_unpacked_bytes);
+    if (!call->pipe) return TETHER_RESOURCE_EXHAUSTED;
+  }
+  if (tth_method_is(call->method, TETHER_METHOD_SERVER_STREAMING)) return TETHER_OK;
+  call->reply = tether_call_alloc(call, call->method->reply->sizeof_message);
+  if (!call->reply) return TETHER_RESOURCE_EXHAUSTED;
+  protobuf_c_message_init(call->method->reply, call->reply);
+  return TETHER_OK;
+}
+
+/* ---- Events -------------------------------------------------------------------------------- */
+
+static void on_end(tether_call *call) {
+  if (call->pipe && tth_method_is(call->method, TETHER_METHOD_CLIENT_STREAMING))
+    tth_pipe_no_more(call);
+  else
+    end_unhandled(call, TETHER_INTERNAL, "a call without its request message");
+}
+
+static void on_headers(tether_call *call, const tth_event *event, const tether_limits *limits) {
+  tth_server_call_added(call->s.server, call); /* not when it was made: the connection's lock was held */
+  char why[320];
+  ProtobufCMessage *message;
+  tether_code code =
+      tth_call_unpack_small(call, &tether__v1__headers__descriptor, event, limits, why, sizeof why, &message);
+  if (code != TETHER_OK) {
+    end_unhandled(call, code, why);
+    return;
+  }
+  const Tether__V1__Headers *headers = (const Tether__V1__Headers *)message;
+  code = check_headers(call, headers, limits, why, sizeof why);
+  if (code == TETHER_OK) make_ctx(call, headers);
+  if (code != TETHER_OK) {
+    end_unhandled(call, code, why);
+    return;
+  }
+  code = equip(call, limits);
+  if (code != TETHER_OK) {
+    end_unhandled(call, code, "out of memory");
+    return;
+  }
+  if (event->end) on_end(call);
+  if (tth_method_is(call->method, TETHER_METHOD_CLIENT_STREAMING)) dispatch(call);
+}
+
+/* The one request of a method whose client does not stream. */
+static void on_request(tether_call *call, const tth_event *event, const tether_limits *limits) {
+  char reason[160], why[256] = "a second request where one belongs";
+  if (atomic_load(&call->s.taken)) return; /* ended, or refused with its headers */
+  tether_code code = TETHER_INTERNAL;
+  if (!call->request) {
+    code = tth_call_unpack(call, call->method->request, event->bytes, event->len, limits->max_unpacked_bytes, reason,
+                           sizeof reason, &call->request);
+    snprintf(why, sizeof why, "the request cannot be unpacked: %s", reason);
+  }
+  if (code != TETHER_OK)
+    end_unhandled(call, code, why);
+  else if (event->end)
+    dispatch(call);
+}
+
+static void on_message(tether_call *call, tth_event *event, const tether_limits *limits) {
+  if (!call->pipe || !tth_method_is(call->method, TETHER_METHOD_CLIENT_STREAMING))
+    on_request(call, event, limits);
+  else if (!tth_pipe_push(call, event))
+    tth_pipe_fault(call, TETHER_RESOURCE_EXHAUSTED, "out of memory");
+}
+
+static void on_oversize(tether_call *call, size_t len, const tether_limits *limits) {
+  char why[160];
+  snprintf(why, sizeof why, "a request of %zu bytes is larger than the limit of %zu", len, limits->max_message_bytes);
+  if (!end_unhandled(call, TETHER_RESOURCE_EXHAUSTED, why) && call->pipe)
+    tth_pipe_fault(call, TETHER_RESOURCE_EXHAUSTED, why);
 }
 
 static void on_cancel(tether_call *call, const tth_event *event, const tether_limits *limits) {
@@ -264,8 +313,7 @@ static void on_cancel(tether_call *call, const tth_event *event, const tether_li
   tether_cause_unref(cause);
 }
 
-void tth_server_call_event(tether_call *call, const tth_event *event, const tether_limits *limits) {
-  char why[160];
+void tth_server_call_event(tether_call *call, tth_event *event, const tether_limits *limits) {
   switch (event->type) {
     case TTH_EVENT_HEADERS:
       on_headers(call, event, limits);
@@ -276,10 +324,11 @@ void tth_server_call_event(tether_call *call, const tth_event *event, const teth
     case TTH_EVENT_CANCEL:
       on_cancel(call, event, limits);
       break;
+    case TTH_EVENT_END:
+      on_end(call);
+      break;
     case TTH_EVENT_OVERSIZE:
-      snprintf(why, sizeof why, "a request of %zu bytes is larger than the limit of %zu, or too much beside others",
-               event->len, limits->max_message_bytes);
-      end_unhandled(call, TETHER_RESOURCE_EXHAUSTED, why);
+      on_oversize(call, event->len, limits);
       break;
     default:
       break;
@@ -311,7 +360,7 @@ static tether_code add(tether_metadata **list, const char *key, const void *valu
 }
 
 tether_code tether_call_add_initial(tether_call *call, const char *key, const void *value, size_t len) {
-  if (call->role != TTH_SERVER || !tth_call_is_running(call)) return TETHER_FAILED_PRECONDITION;
+  if (call->role != TTH_SERVER || call->s.initial_sent || !tth_call_is_running(call)) return TETHER_FAILED_PRECONDITION;
   return add(&call->initial, key, value, len);
 }
 

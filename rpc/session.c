@@ -3,8 +3,9 @@
  * Happy path (server): HELLO, then for each call HEADERS -> event, MESSAGE (or slices, put together) -> event; the
  * owner finishes the stream. (Client): HEADERS, MESSAGE and TRAILERS of streams it opened -> events. Failures: a batch
  * that does not consist of whole frames, a frame before HELLO, a HELLO that does not parse, HEADERS on an id that is
- * not new, and out of memory break the session: one BROKEN event, and only this connection suffers. Frames for streams
- * that are gone are skipped, since they may have crossed the stream's end on the wire. */
+ * not new, messages that contradict themselves, come after END or are more than the window allows, and out of memory
+ * break the session: one BROKEN event, and only this connection suffers. Frames for streams that are gone, or whose
+ * owner has no use for them, are skipped unseen: they may have crossed the stream's end on the wire. */
 #include "rpc/session.h"
 
 #include <stdlib.h>
@@ -24,13 +25,17 @@ tth_session *tth_session_new(tth_role role, const tether_limits *limits) {
   if (!session) return NULL;
   session->role = role;
   session->limits = *limits;
-  session->peer_limits = *limits;
+  tth_windows_init(session);
+  session->writable.kind = TTH_LIST_WRITABLE;
+  session->peer_limits = session->limits;
   session->control_end = &session->control;
 
   Tether__V1__Hello hello = TETHER__V1__HELLO__INIT;
   hello.version = 1;
   hello.origin = (char *)tth_utf8_text(tether_origin());
   hello.has_max_message_bytes = hello.has_max_metadata_bytes = hello.has_max_streams = true;
+  hello.has_stream_window_bytes = true;
+  hello.stream_window_bytes = (uint32_t)session->limits.stream_window_bytes;
   hello.max_message_bytes = limits->max_message_bytes;
   hello.max_metadata_bytes = limits->max_metadata_bytes;
   hello.max_streams = role == TTH_SERVER ? limits->max_streams : 0;
@@ -55,7 +60,7 @@ void tth_session_free(tth_session *session) {
 
 const tether_limits *tth_session_peer_limits(const tth_session *session) { return &session->peer_limits; }
 bool tth_session_going_away(const tth_session *session) { return session->going_away; }
-size_t tth_session_stream_count(const tth_session *session) { return session->streams.count + session->queued_count; }
+size_t tth_session_stream_count(const tth_session *session) { return session->streams.count + session->queued.count; }
 
 void *tth_session_any_user(const tth_session *session) {
   if (session->queued.first) return session->queued.first->user;
@@ -84,6 +89,9 @@ static void learn_limits(tth_session *session, const Tether__V1__Hello *hello) {
   if (session->peer_limits.max_metadata_bytes > TTH_METADATA_MOST)
     session->peer_limits.max_metadata_bytes = TTH_METADATA_MOST;
   session->peer_limits.max_streams = hello->has_max_streams ? hello->max_streams : session->limits.max_streams;
+  session->peer_limits.stream_window_bytes = TTH_WINDOW_LEAST;
+  if (hello->has_stream_window_bytes && hello->stream_window_bytes > TTH_WINDOW_LEAST)
+    session->peer_limits.stream_window_bytes = hello->stream_window_bytes;
 }
 
 static bool on_hello(tth_session *session, const tth_frame *frame, tth_event *event) {
@@ -100,6 +108,8 @@ static bool on_hello(tth_session *session, const tth_frame *frame, tth_event *ev
   tth_arena_fini(&arena);
   if (!parsed) return broken(session, event, "a HELLO that does not parse");
   if (!known) return broken(session, event, "a HELLO of a version other than 1");
+  if (session->peer_limits.stream_window_bytes > TTH_CREDIT_MOST)
+    return broken(session, event, "a window beyond 2^31");
   session->hello_seen = true;
   *event = (tth_event){.type = TTH_EVENT_HELLO};
   return true;
@@ -147,11 +157,13 @@ static bool on_request(tth_session *session, const tth_frame *frame, tth_event *
     free(stream);
     return broken(session, event, "out of memory");
   }
+  tth_window_open(session, stream);
+  stream->ended = frame->flags & TTH_FLAG_END;
   *event = (tth_event){.type = TTH_EVENT_HEADERS,
                        .stream = stream,
                        .bytes = frame->payload,
                        .len = frame->length,
-                       .end = frame->flags & TTH_FLAG_END};
+                       .end = stream->ended};
   return true;
 }
 
@@ -169,14 +181,37 @@ static bool on_headers(tth_session *session, const tth_frame *frame, tth_event *
 
 static bool oversize(tth_session *session, tth_stream *stream, size_t len, tth_event *event) {
   stream->discard = true;
-  tth_stream_drop_message(session, stream);
+  tth_stream_drop_message(stream);
+  tth_window_close(session, stream);
   *event = (tth_event){.type = TTH_EVENT_OVERSIZE, .stream = stream, .user = stream->user, .len = len};
   return true;
 }
 
+/* A whole message: in the frame, or in `owned`. */
+static bool message_event(tth_session *session, tth_stream *stream, const tth_frame *frame, uint8_t *owned,
+                          tth_event *event) {
+  bool end = frame->flags & TTH_FLAG_END;
+  uint64_t cost = tth_window_message(session, stream, end);
+  *event = (tth_event){.type = TTH_EVENT_MESSAGE,
+                       .stream = stream,
+                       .user = stream->user,
+                       .bytes = owned ? owned : frame->payload,
+                       .owned = owned,
+                       .len = owned ? stream->message_len : frame->length,
+                       .cost = (size_t)cost,
+                       .end = end};
+  return true;
+}
+
+void tth_stream_drop_message(tth_stream *stream) {
+  free(stream->message);
+  stream->message = NULL;
+  stream->message_capacity = 0;
+}
+
 /* Room for `len` more bytes of the stream's message. It grows with what has come, not with what was announced: a peer
  * pays for what it fills. */
-static bool make_room(tth_session *session, tth_stream *stream, size_t len) {
+static bool make_room(tth_stream *stream, size_t len) {
   size_t need = stream->message_len + len, capacity = 2 * stream->message_capacity;
   if (stream->message && need <= stream->message_capacity) return true;
   if (capacity < need) capacity = need;
@@ -185,7 +220,6 @@ static bool make_room(tth_session *session, tth_stream *stream, size_t len) {
   if (capacity == 0) capacity = 1;
   uint8_t *grown = realloc(stream->message, capacity);
   if (!grown) return false;
-  session->assembling += capacity - stream->message_capacity;
   stream->message = grown;
   stream->message_capacity = capacity;
   return true;
@@ -205,25 +239,29 @@ static bool on_slice(tth_session *session, tth_stream *stream, const tth_frame *
   } else if (!stream->message) {
     return broken(session, event, "a slice of a message that has not begun");
   }
-  if (len > stream->message_total - stream->message_len)
-    return broken(session, event, "a message longer than announced");
-  if (!make_room(session, stream, len)) return broken(session, event, "out of memory");
-  if (session->assembling / TTH_ASSEMBLING_MESSAGES > session->limits.max_message_bytes)
-    return oversize(session, stream, stream->message_total, event);
+  size_t left = stream->message_total - stream->message_len;
+  if (len > left) return broken(session, event, "a message longer than announced");
+  if (!make_room(stream, len)) return broken(session, event, "out of memory");
   if (len) memcpy(stream->message + stream->message_len, bytes, len);
   stream->message_len += len;
-  if (frame->flags & TTH_FLAG_MORE) return false;
-  if (stream->message_len != stream->message_total) return broken(session, event, "a message shorter than announced");
-  *event = (tth_event){.type = TTH_EVENT_MESSAGE,
-                       .stream = stream,
-                       .user = stream->user,
-                       .bytes = stream->message,
-                       .owned = stream->message,
-                       .len = stream->message_len,
-                       .end = frame->flags & TTH_FLAG_END};
-  session->assembling -= stream->message_capacity;
+  if (frame->flags & TTH_FLAG_MORE) {
+    tth_window_slice(session, stream, left - len);
+    return false;
+  }
+  if (len < left) return broken(session, event, "a message shorter than announced");
+  uint8_t *message = stream->message;
   stream->message = NULL;
   stream->message_capacity = 0;
+  return message_event(session, stream, frame, message, event);
+}
+
+/* END alone. */
+static bool on_bare(tth_session *session, tth_stream *stream, const tth_frame *frame, tth_event *event) {
+  if (frame->flags != (TTH_FLAG_END | TTH_FLAG_BARE) || frame->length > 0 || stream->message)
+    return broken(session, event, "a bare MESSAGE that is not just END");
+  stream->ended = true;
+  tth_window_close(session, stream);
+  *event = (tth_event){.type = TTH_EVENT_END, .stream = stream, .user = stream->user, .end = true};
   return true;
 }
 
@@ -231,16 +269,19 @@ static bool on_message(tth_session *session, const tth_frame *frame, tth_event *
   tth_stream *stream = tth_streams_find(&session->streams, frame->stream);
   /* The owner of a new stream sets `user` before it asks for the next event, so none means: not interested. */
   if (!stream || !stream->user || stream->discard) return false;
+  if (stream->ended) return broken(session, event, "a MESSAGE after END");
+  if (frame->flags & TTH_FLAG_BARE) return on_bare(session, stream, frame, event);
+  if (!tth_window_take(stream, frame->length)) return broken(session, event, "more than the window allows");
   if ((frame->flags & (TTH_FLAG_FIRST | TTH_FLAG_MORE)) || stream->message)
     return on_slice(session, stream, frame, event);
   if (frame->length > session->limits.max_message_bytes) return oversize(session, stream, frame->length, event);
-  *event = (tth_event){.type = TTH_EVENT_MESSAGE,
-                       .stream = stream,
-                       .user = stream->user,
-                       .bytes = frame->payload,
-                       .len = frame->length,
-                       .end = frame->flags & TTH_FLAG_END};
-  return true;
+  return message_event(session, stream, frame, NULL, event);
+}
+
+static bool on_window(tth_session *session, const tth_frame *frame, tth_event *event) {
+  tth_stream *stream = tth_streams_find(&session->streams, frame->stream);
+  const char *wrong = stream ? tth_window_received(session, stream, frame) : NULL;
+  return wrong ? broken(session, event, wrong) : false;
 }
 
 static bool on_trailers(tth_session *session, const tth_frame *frame, tth_event *event) {
@@ -248,7 +289,6 @@ static bool on_trailers(tth_session *session, const tth_frame *frame, tth_event 
   if (session->role == TTH_SERVER || !stream) return false;
   void *user = stream->user;
   tth_streams_remove(&session->streams, stream);
-  if (stream->listed) tth_list_remove(stream->cancel_owed ? &session->cancels : &session->ready, stream);
   tth_stream_free(session, stream);
   if (user)
     *event = (tth_event){.type = TTH_EVENT_TRAILERS, .user = user, .bytes = frame->payload, .len = frame->length};
@@ -264,20 +304,16 @@ static bool on_cancel(tth_session *session, const tth_frame *frame, tth_event *e
     session->tombstones_used = true;
     return false;
   }
-  if (stream->state == TTH_STREAM_FINISHED) {
-    /* The reply is not wanted any more; the TRAILERS that free the slot are the last in the chain. */
-    while (stream->out && stream->out->next) {
-      tth_out *out = stream->out;
-      session->pending -= out->len - out->sent;
-      stream->out = out->next;
-      out->next = NULL;
-      tth_out_free(out);
-    }
+  if (stream->state == TTH_STREAM_FINISHED) { /* the reply is not wanted any more; TRAILERS free the slot */
+    tth_stream_keep_trailers(session, stream);
     return false;
   }
-  stream->discard = true;
-  if (!stream->user || stream->cancel_seen) return false; /* one says it all */
-  stream->cancel_seen = true;
+  if (stream->cancel_seen) return false; /* one says it all */
+  stream->cancel_seen = stream->discard = true;
+  tth_stream_drop_message(stream);
+  tth_window_close(session, stream);
+  tth_stream_drop_out(session, stream); /* the peer takes nothing more, and gives no credit */
+  if (!stream->user) return false;
   *event = (tth_event){
       .type = TTH_EVENT_CANCEL, .stream = stream, .user = stream->user, .bytes = frame->payload, .len = frame->length};
   return true;
@@ -305,6 +341,8 @@ static bool on_frame(tth_session *session, const tth_frame *frame, tth_event *ev
       return on_trailers(session, frame, event);
     case TTH_CANCEL:
       return on_cancel(session, frame, event);
+    case TTH_WINDOW:
+      return on_window(session, frame, event);
     case TTH_PING:
       return on_ping(session, frame);
     case TTH_PONG:

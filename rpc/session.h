@@ -21,6 +21,17 @@
 #include "rpc/frame.h"
 #include "rpc/streams.h"
 
+/* A stream takes more output as long as less than TTH_SEND_HIGH bytes are queued on it. */
+#define TTH_SEND_HIGH ((size_t)64 * 1024)
+#define TTH_SEND_LOW ((size_t)16 * 1024)
+
+/* The least, and the default, of what each stream may send unread; what a window may grow to by itself. */
+#define TTH_WINDOW_LEAST ((size_t)64 * 1024)
+#define TTH_WINDOW_MOST ((size_t)1024 * 1024)
+
+/* No sender has more credit on a stream. */
+#define TTH_CREDIT_MOST ((size_t)INT32_MAX)
+
 typedef enum tth_role { TTH_CLIENT, TTH_SERVER } tth_role;
 
 typedef enum tth_stream_state {
@@ -42,15 +53,46 @@ typedef struct tth_out {
   uint8_t data[];
 } tth_out;
 
-/* The owner may read id, state and user. */
+/* The lists a stream can be in at the same time (rpc/session_impl.h). */
+typedef enum tth_list_kind {
+  TTH_LIST_OUTPUT,   /* one of: queued, ready, cancels */
+  TTH_LIST_OWED,     /* WINDOW is to be sent */
+  TTH_LIST_WAITING,  /* for the connection's budget */
+  TTH_LIST_WRITABLE, /* the owner is to be told */
+  TTH_LISTS
+} tth_list_kind;
+
+typedef struct tth_place {
+  struct tth_stream *prev, *next;
+  struct tth_stream_list *list; /* NULL: in none of this kind */
+} tth_place;
+
+/* What a stream may receive (rpc/session_window.c); in bytes of MESSAGE frames, headers included. */
+typedef struct tth_window {
+  uint64_t credit;          /* what the peer may still send */
+  uint64_t unread;          /* has come and was not given back, `partial` included */
+  uint64_t partial;         /* has come of a message in slices */
+  uint64_t rest;            /* is still to come of it */
+  uint64_t grown, reserved; /* what the stream has of the connection's budget */
+  uint64_t promised;        /* of `reserved`: for the message that is coming */
+} tth_window;
+
+/* The owner may read id, state, user and queued. */
 typedef struct tth_stream {
   uint32_t id; /* 0 while QUEUED */
   tth_stream_state state;
-  void *user; /* the call; NULL once it wants no more events */
+  void *user;    /* the call; NULL once it wants no more events */
+  size_t queued; /* bytes of output that have not left */
   /* private */
-  struct tth_stream *prev, *next; /* in one of the session's lists if `listed` */
-  bool listed, cancel_owed, cancel_seen, discard;
+  tth_place places[TTH_LISTS];
+  bool cancel_seen;
+  bool discard;       /* what comes is skipped */
+  bool ended;         /* the peer has sent END */
+  bool blocked;       /* the next piece of output needs more credit than there is */
+  bool want_writable; /* to be listed once little is queued */
   tth_out *out, **out_end;
+  uint32_t send_credit;
+  tth_window in;
   tether_cause *cause; /* of the CANCEL to send */
   uint8_t *message;    /* being put together from slices */
   size_t message_len, message_total, message_capacity;
@@ -61,7 +103,8 @@ typedef enum tth_event_type {
   TTH_EVENT_HELLO,    /* the peer's HELLO came: calls may be sent */
   TTH_EVENT_HEADERS,  /* bytes: the payload. Server: a new stream, whose user the owner sets */
   TTH_EVENT_MESSAGE,  /* bytes: a whole message */
-  TTH_EVENT_OVERSIZE, /* a message of len bytes, over the limit or too much beside others; the rest is skipped */
+  TTH_EVENT_END,      /* the peer sends nothing more on this stream; there is no message with it */
+  TTH_EVENT_OVERSIZE, /* a message of len bytes, over the limit; the rest is skipped */
   TTH_EVENT_TRAILERS, /* client: bytes: the payload; the stream is gone */
   TTH_EVENT_CANCEL,   /* server: bytes: the payload */
   TTH_EVENT_GOAWAY,   /* client: no new streams here */
@@ -76,6 +119,7 @@ typedef struct tth_event {
   const uint8_t *bytes; /* into the input, or into `owned` */
   size_t len;
   uint8_t *owned; /* to be freed by the receiver of the event */
+  size_t cost;    /* MESSAGE without `end`: to be given to tth_session_consumed when the message has been used */
   bool end;       /* the peer sends nothing more on this stream (TRAILERS aside) */
 } tth_event;
 
@@ -95,6 +139,10 @@ void tth_session_input(tth_session *session, const uint8_t *batch, size_t len);
 /* Takes the input forward to the next event. Returns false, and type NONE, when the input is used up. After
  * BROKEN the session takes nothing more. */
 bool tth_session_next_event(tth_session *session, tth_event *event);
+
+/* The owner has used messages that cost so much: the peer may send as much again. Costs may be gathered, up to
+ * TTH_WINDOW_LEAST / 8 unsaid. */
+void tth_session_consumed(tth_session *session, tth_stream *stream, size_t cost);
 
 /* What the peer announced (our own before HELLO). */
 const tether_limits *tth_session_peer_limits(const tth_session *session);
@@ -116,8 +164,17 @@ TETHER_MUST_USE tth_stream *tth_session_open(tth_session *session, void *user, t
  * dropped. `stream` is no longer the caller's. Never fails. */
 void tth_session_cancel(tth_session *session, tth_stream *stream, const tether_cause *cause);
 
-/* Server: sends `out` before the stream's end (initial metadata). */
+/* Sends `out` behind what is queued on the stream: initial metadata, a message, the client's half-close. */
 void tth_session_send(tth_session *session, tth_stream *stream, tth_out *out);
+
+/* Server, before the finish of a call that was cut: drops what is queued on the stream and has not left. */
+void tth_session_drop_output(tth_session *session, tth_stream *stream);
+
+/* Asks that tth_session_next_writable name the stream once no more than TTH_SEND_LOW bytes are queued on it. */
+void tth_session_want_writable(tth_session *session, tth_stream *stream);
+
+/* The user of the next stream for which that has come true; NULL when there is none (left). */
+void *tth_session_next_writable(tth_session *session);
 
 /* Server: sends `out` (a chain that ends with TRAILERS) and ends the stream, which is no longer the caller's. */
 void tth_session_finish(tth_session *session, tth_stream *stream, tth_out *out);
@@ -125,7 +182,7 @@ void tth_session_finish(tth_session *session, tth_stream *stream, tth_out *out);
 /* Server: announces that no stream after the ones seen is taken; later ones are answered UNAVAILABLE. */
 void tth_session_goaway(tth_session *session);
 
-/* Sends a PING once there is nothing else to send. */
+/* Sends a PING once there is nothing else to send, also nothing that waits for credit. */
 void tth_session_ping(tth_session *session);
 
 /* Writes as much as fits to buf and returns its length, 0 if there is nothing to send. `size` must be at least

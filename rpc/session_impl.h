@@ -1,4 +1,5 @@
-/* rpc/session_impl.h: the session's insides, shared by session.c (input) and session_out.c (output). */
+/* rpc/session_impl.h: the session's insides, shared by session.c (input), session_window.c (windows), session_queue.c
+ * (what is to be sent) and session_out.c (output). */
 #ifndef TETHER_RPC_SESSION_IMPL_H
 #define TETHER_RPC_SESSION_IMPL_H
 
@@ -12,13 +13,11 @@
 
 #define TTH_PING_SIZE 32
 
-/* What half-received messages of one connection may hold, as a multiple of the largest message: a peer that begins
- * one on every stream and finishes none fills this much. */
-#define TTH_ASSEMBLING_MESSAGES 16
-
 /* A list of streams, first in first out. */
 typedef struct tth_stream_list {
+  tth_list_kind kind;
   tth_stream *first, *last;
+  size_t count;
 } tth_stream_list;
 
 /* Ids wrap after 2^32 calls; of two ids near each other this tells which is newer. */
@@ -32,12 +31,17 @@ struct tth_session {
   /* input */
   const uint8_t *input;
   size_t input_len;
-  size_t assembling; /* memory of messages being put together from slices */
   bool hello_seen, broken;
   uint32_t last_stream; /* newest id whose HEADERS were sent (client) or seen (server) */
   uint32_t tombstones[TTH_TOMBSTONES];
   unsigned tombstone_next;
   bool tombstones_used;
+
+  /* windows */
+  uint64_t budget;         /* what streams may still take beyond their first window */
+  uint64_t growth_left;    /* of that, what may go into grown windows: the longest message always has room beside them */
+  tth_stream_list waiting; /* for the budget; served in turn */
+  tth_stream_list owed;    /* WINDOW owed */
 
   /* output */
   tth_out *control, **control_end; /* HELLO, GOAWAY, answers to refused streams */
@@ -46,24 +50,76 @@ struct tth_session {
   uint8_t pong[TTH_PING_SIZE]; /* only the latest PING is answered: memory stays bounded */
   tth_stream_list cancels;     /* CANCEL owed */
   tth_stream_list queued;      /* client: not opened yet */
-  tth_stream_list ready;       /* with output; served in turn */
-  size_t queued_count;
+  tth_stream_list ready;       /* with output that may leave; served in turn */
+  tth_stream_list writable;    /* the owner is to be told */
+  size_t blocked; /* streams whose output waits for credit */
   size_t pending; /* bytes in out chains that may leave */
   bool going_away;
 };
 
+/* ---- session_queue.c ----------------------------------------------------------------------- */
+
 void tth_list_push(tth_stream_list *list, tth_stream *stream);
 tth_stream *tth_list_pop(tth_stream_list *list);
-void tth_list_remove(tth_stream_list *list, tth_stream *stream);
 
-/* Frees a stream that is in no list and not in the table. */
+/* Takes the stream off the list of this kind, if it is in one. */
+void tth_list_leave(tth_stream *stream, tth_list_kind kind);
+
+static inline bool tth_list_has(const tth_stream_list *list, const tth_stream *stream) {
+  return stream->places[list->kind].list == list;
+}
+
+/* Frees a stream that is not in the table; takes it off every list. */
 void tth_stream_free(tth_session *session, tth_stream *stream);
-
-/* Drops what has come of a message. */
-void tth_stream_drop_message(tth_session *session, tth_stream *stream);
 
 /* Drops a stream's queued output. */
 void tth_stream_drop_out(tth_session *session, tth_stream *stream);
+
+/* The same, but TRAILERS that are queued still leave. */
+void tth_stream_keep_trailers(tth_session *session, tth_stream *stream);
+
+/* `len` bytes at the head of the stream's output have left. */
+void tth_stream_out_left(tth_session *session, tth_stream *stream, size_t len);
+
+/* Puts a stream that has its id among the ready, if it has output, or marks it blocked. */
+void tth_stream_make_ready(tth_session *session, tth_stream *stream);
+
+/* What the stream's next piece of output takes of its credit. */
+TETHER_MUST_USE uint64_t tth_stream_next_cost(const tth_stream *stream);
+
+/* ---- session_window.c ---------------------------------------------------------------------- */
+
+void tth_windows_init(tth_session *session);
+
+/* The windows of a stream that gets its id, in both directions. */
+void tth_window_open(tth_session *session, tth_stream *stream);
+
+/* A MESSAGE frame of `len` payload bytes; false: more than the window allows. */
+TETHER_MUST_USE bool tth_window_take(tth_stream *stream, size_t len);
+
+/* The frame that was taken is a slice, not the last, of a message of which `left` bytes are still to come. */
+void tth_window_slice(tth_session *session, tth_stream *stream, size_t left);
+
+/* The frame that was taken completes a message. Returns the message's cost; 0 with `end`, after which no more may
+ * come. */
+TETHER_MUST_USE uint64_t tth_window_message(tth_session *session, tth_stream *stream, bool end);
+
+/* Nothing more is taken on the stream; what was given to the owner stays counted. */
+void tth_window_close(tth_session *session, tth_stream *stream);
+
+/* Gives everything back. */
+void tth_window_release(tth_session *session, tth_stream *stream);
+
+/* Takes the next WINDOW that is owed: true, its stream and its bytes. */
+TETHER_MUST_USE bool tth_window_next(tth_session *session, uint32_t *stream, uint32_t *bytes);
+
+/* Drops what has come of a message. */
+void tth_stream_drop_message(tth_stream *stream);
+
+/* A WINDOW frame for this stream. NULL, or what is wrong with it. */
+TETHER_MUST_USE const char *tth_window_received(tth_session *session, tth_stream *stream, const tth_frame *frame);
+
+/* ---- session_out.c ------------------------------------------------------------------------- */
 
 /* Queues a control frame of `len` payload bytes copied from `payload`. false: no memory. */
 TETHER_MUST_USE bool tth_session_control(tth_session *session, tth_frame_type type, uint32_t stream,

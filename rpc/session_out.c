@@ -1,9 +1,9 @@
 /* The session's output side: from queued streams to batches.
  *
- * Order within a batch: control frames, then CANCELs, then HEADERS of new streams as far as the peer's limit allows,
- * then one piece of each ready stream in turn until the batch is full. So a CANCEL passes everything that is queued,
- * and a long message holds up nobody: it leaves a slice at a time.
- * What a cancelled stream still had to send is dropped here and never leaves. */
+ * Order within a batch: control frames, then CANCELs, then WINDOWs, then HEADERS of new streams as far as the peer's
+ * limit allows, then one piece of each ready stream in turn until the batch is full. So a CANCEL passes everything that
+ * is queued, and a long message holds up nobody: it leaves a slice at a time. A piece leaves when the stream's credit
+ * covers all of it; until then the stream is not among the ready. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,73 +14,10 @@
 /* Origin <= 255, text <= 1023 (tether_cause_new) and their protobuf tags, with room to spare. */
 #define CANCEL_MAX (TTH_FRAME_HEADER + 1400)
 
+#define WINDOW_MAX (TTH_FRAME_HEADER + 6)
+
 /* Offset of Headers.timeout_ns: first field, fixed64, so one tag byte after the frame header. */
 #define TIMEOUT_AT (TTH_FRAME_HEADER + 1)
-
-void tth_list_push(tth_stream_list *list, tth_stream *stream) {
-  stream->next = NULL;
-  stream->prev = list->last;
-  *(list->last ? &list->last->next : &list->first) = stream;
-  list->last = stream;
-  stream->listed = true;
-}
-
-void tth_list_remove(tth_stream_list *list, tth_stream *stream) {
-  *(stream->prev ? &stream->prev->next : &list->first) = stream->next;
-  *(stream->next ? &stream->next->prev : &list->last) = stream->prev;
-  stream->prev = stream->next = NULL;
-  stream->listed = false;
-}
-
-tth_stream *tth_list_pop(tth_stream_list *list) {
-  tth_stream *stream = list->first;
-  if (stream) tth_list_remove(list, stream);
-  return stream;
-}
-
-tth_out *tth_out_new(size_t size, bool sliced) {
-  tth_out *out = malloc(sizeof *out + size);
-  if (!out) return NULL;
-  *out = (tth_out){.deadline_ns = TETHER_FOREVER, .len = size, .sliced = sliced};
-  return out;
-}
-
-void tth_out_free(tth_out *out) {
-  while (out) {
-    tth_out *next = out->next;
-    free(out);
-    out = next;
-  }
-}
-
-void tth_stream_drop_out(tth_session *session, tth_stream *stream) {
-  for (tth_out *out = stream->out; out; out = out->next) session->pending -= out->len - out->sent;
-  tth_out_free(stream->out);
-  stream->out = NULL;
-  stream->out_end = &stream->out;
-}
-
-void tth_stream_drop_message(tth_session *session, tth_stream *stream) {
-  session->assembling -= stream->message_capacity;
-  free(stream->message);
-  stream->message = NULL;
-  stream->message_capacity = 0;
-}
-
-void tth_stream_free(tth_session *session, tth_stream *stream) {
-  tth_stream_drop_out(session, stream);
-  tether_cause_unref(stream->cause);
-  tth_stream_drop_message(session, stream);
-  free(stream);
-}
-
-static void append_out(tth_session *session, tth_stream *stream, tth_out *out) {
-  *stream->out_end = out;
-  for (; out; out = out->next) {
-    session->pending += out->len;
-    stream->out_end = &out->next;
-  }
-}
 
 bool tth_session_control(tth_session *session, tth_frame_type type, uint32_t stream, const uint8_t *payload,
                          size_t len) {
@@ -105,48 +42,6 @@ bool tth_session_refuse(tth_session *session, uint32_t stream, tether_code code,
   return true;
 }
 
-tth_stream *tth_session_open(tth_session *session, void *user, tth_out *out) {
-  tth_stream *stream = calloc(1, sizeof *stream);
-  if (!stream) return NULL;
-  stream->state = TTH_STREAM_QUEUED;
-  stream->user = user;
-  stream->out_end = &stream->out;
-  append_out(session, stream, out);
-  tth_list_push(&session->queued, stream);
-  session->queued_count++;
-  return stream;
-}
-
-void tth_session_cancel(tth_session *session, tth_stream *stream, const tether_cause *cause) {
-  stream->user = NULL;
-  if (stream->state == TTH_STREAM_QUEUED) {
-    tth_list_remove(&session->queued, stream);
-    session->queued_count--;
-    tth_stream_free(session, stream);
-    return;
-  }
-  if (stream->listed) tth_list_remove(&session->ready, stream);
-  tth_stream_drop_out(session, stream);
-  tth_stream_drop_message(session, stream);
-  stream->discard = true;
-  stream->state = TTH_STREAM_CANCELLED;
-  stream->cause = tether_cause_ref(cause ? cause : tether_cause_canceled());
-  stream->cancel_owed = true;
-  tth_list_push(&session->cancels, stream);
-}
-
-void tth_session_send(tth_session *session, tth_stream *stream, tth_out *out) {
-  append_out(session, stream, out);
-  if (!stream->listed) tth_list_push(&session->ready, stream);
-}
-
-void tth_session_finish(tth_session *session, tth_stream *stream, tth_out *out) {
-  stream->user = NULL;
-  stream->state = TTH_STREAM_FINISHED;
-  tth_stream_drop_message(session, stream);
-  tth_session_send(session, stream, out);
-}
-
 void tth_session_goaway(tth_session *session) {
   if (session->going_away) return;
   session->going_away = true;
@@ -161,10 +56,14 @@ void tth_session_goaway(tth_session *session) {
 
 void tth_session_ping(tth_session *session) { session->ping_owed = true; }
 
+/* It says that everything before it has left; streams that wait for credit are not done. */
+static bool ping_may_leave(const tth_session *session) { return session->ping_owed && session->blocked == 0; }
+
 size_t tth_session_pending(const tth_session *session) {
   size_t pending = session->pending;
   if (session->cancels.first) pending += CANCEL_MAX;
-  if (session->ping_owed) pending += TTH_FRAME_HEADER + TTH_PING_SIZE;
+  pending += session->owed.count * WINDOW_MAX;
+  if (ping_may_leave(session)) pending += TTH_FRAME_HEADER + TTH_PING_SIZE;
   if (session->pong_owed) pending += TTH_FRAME_HEADER + TTH_PING_SIZE;
   return pending;
 }
@@ -224,7 +123,6 @@ static bool write_cancels(tth_session *session, struct batch *batch) {
   while (session->cancels.first) {
     if (batch->room < CANCEL_MAX) return false;
     tth_stream *stream = tth_list_pop(&session->cancels);
-    stream->cancel_owed = false;
     Tether__V1__Cause cause = TETHER__V1__CAUSE__INIT;
     cause.code = tether_cause_get_code(stream->cause);
     cause.origin = (char *)tth_utf8_text(tether_cause_origin(stream->cause));
@@ -233,6 +131,19 @@ static bool write_cancels(tth_session *session, struct batch *batch) {
     cancel.cause = &cause;
     size_t len = tether__v1__cancel__pack(&cancel, batch->to + TTH_FRAME_HEADER);
     tth_frame_put(batch->to, (uint32_t)len, TTH_CANCEL, 0, stream->id);
+    wrote(batch, TTH_FRAME_HEADER + len);
+  }
+  return true;
+}
+
+static bool write_windows(tth_session *session, struct batch *batch) {
+  while (session->owed.first) {
+    if (batch->room < WINDOW_MAX) return false;
+    Tether__V1__Window window = TETHER__V1__WINDOW__INIT;
+    uint32_t stream;
+    if (!tth_window_next(session, &stream, &window.bytes)) break;
+    size_t len = tether__v1__window__pack(&window, batch->to + TTH_FRAME_HEADER);
+    tth_frame_put(batch->to, (uint32_t)len, TTH_WINDOW, 0, stream);
     wrote(batch, TTH_FRAME_HEADER + len);
   }
   return true;
@@ -266,22 +177,26 @@ static bool write_slice(struct batch *batch, tth_out *out, uint32_t id) {
   return true;
 }
 
-/* One piece of the stream's output; false if it does not fit. */
+/* One piece of the stream's output, which its credit covers; false if it does not fit. */
 static bool write_piece(tth_session *session, tth_stream *stream, int64_t now_ns, struct batch *batch) {
   tth_out *out = stream->out;
+  uint32_t cost = (uint32_t)tth_stream_next_cost(stream);
   size_t before = out->sent;
   if (out->sliced) {
     if (!write_slice(batch, out, stream->id)) return false;
-    session->pending -= out->sent - before;
-    if (out->sent < out->len) return true;
   } else {
     if (out->len > batch->room) return false;
     write_frames(batch, out, stream->id, now_ns);
-    session->pending -= out->len;
+    out->sent = out->len;
   }
-  stream->out = out->next;
-  if (!stream->out) stream->out_end = &stream->out;
-  free(out);
+  stream->send_credit -= cost;
+  size_t left = out->sent - before;
+  if (out->sent == out->len) {
+    stream->out = out->next;
+    if (!stream->out) stream->out_end = &stream->out;
+    free(out);
+  }
+  tth_stream_out_left(session, stream, left);
   return true;
 }
 
@@ -311,10 +226,10 @@ static bool write_new_streams(tth_session *session, int64_t now_ns, struct batch
     if (!tth_streams_add(&session->streams, stream)) break; /* no memory now: the next fill tries again */
     session->last_stream = stream->id;
     (void)tth_list_pop(&session->queued);
-    session->queued_count--;
     stream->state = TTH_STREAM_OPEN;
+    tth_window_open(session, stream);
     write_piece(session, stream, now_ns, batch);
-    if (stream->out) tth_list_push(&session->ready, stream);
+    tth_stream_make_ready(session, stream);
   }
   for (tth_stream *stream; (stream = tth_list_pop(&expired));) tth_list_push(&session->queued, stream);
   return fits || keep > 0;
@@ -325,9 +240,8 @@ static bool write_ready(tth_session *session, int64_t now_ns, struct batch *batc
     tth_stream *stream = session->ready.first;
     if (!write_piece(session, stream, now_ns, batch)) return false;
     (void)tth_list_pop(&session->ready);
-    if (stream->out) {
-      tth_list_push(&session->ready, stream);
-    } else if (stream->state == TTH_STREAM_FINISHED) {
+    tth_stream_make_ready(session, stream);
+    if (!stream->out && stream->state == TTH_STREAM_FINISHED) {
       tth_streams_remove(&session->streams, stream);
       tth_stream_free(session, stream);
     }
@@ -338,29 +252,8 @@ static bool write_ready(tth_session *session, int64_t now_ns, struct batch *batc
 size_t tth_session_fill(tth_session *session, int64_t now_ns, uint8_t *buf, size_t size) {
   struct batch batch = {.to = buf, .room = size};
   if (!session->broken && write_control(session, &batch) && write_cancels(session, &batch) &&
-      write_new_streams(session, now_ns, &batch) && write_ready(session, now_ns, &batch))
+      write_windows(session, &batch) && write_new_streams(session, now_ns, &batch) &&
+      write_ready(session, now_ns, &batch) && ping_may_leave(session))
     write_stamps(&batch, &session->ping_owed, TTH_PING, (const uint8_t[TTH_PING_SIZE]){0});
   return size - batch.room;
-}
-
-void *tth_session_pop_queued(tth_session *session) {
-  tth_stream *stream = tth_list_pop(&session->queued);
-  if (!stream) return NULL;
-  session->queued_count--;
-  void *user = stream->user;
-  tth_stream_free(session, stream);
-  return user;
-}
-
-void *tth_session_pop_user(tth_session *session) {
-  void *user = tth_session_pop_queued(session);
-  if (user) return user;
-  for (tth_stream *stream; (stream = tth_streams_any(&session->streams));) {
-    tth_streams_remove(&session->streams, stream);
-    if (stream->listed) tth_list_remove(stream->cancel_owed ? &session->cancels : &session->ready, stream);
-    user = stream->user;
-    tth_stream_free(session, stream);
-    if (user) return user;
-  }
-  return NULL;
 }

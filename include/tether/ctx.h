@@ -58,6 +58,7 @@ typedef enum tether_cause_code {
   TETHER_CAUSE_SHUTDOWN = 6,   /* the server is shutting down */
   TETHER_CAUSE_SHED = 7,       /* dropped by an overloaded server */
   TETHER_CAUSE_OTHER = 8,      /* see the text */
+  TETHER_CAUSE_ENOUGH = 9,     /* other members of its group gave all that was wanted */
 } tether_cause_code;
 
 /* A new cause. `origin` names where it arose; NULL means this process (tether_origin). `text` is for

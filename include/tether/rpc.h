@@ -32,12 +32,16 @@
  *  4. Completion callbacks and inline handlers run on an I/O thread: they must not block, and may start,
  *     cancel and release calls. Pooled handlers (the default) may block.
  *  5. tether_client_close and tether_server_close wait for running callbacks and handlers, and so must not
- *     be called from one. */
+ *     be called from one.
+ *  6. Messages of a stream arrive in the order sent, and the status after all of them. A call that is cut (cancel,
+ *     deadline, lost connection) ends at once: what was not received yet is dropped, and every blocked send and
+ *     receive returns why. Being cut is never reported as the end of a stream. */
 #ifndef TETHER_RPC_H
 #define TETHER_RPC_H
 
 #include <protobuf-c/protobuf-c.h>
 #include <tether/ctx.h>
+#include <tether/group.h>
 #include <tether/metadata.h>
 
 #ifdef __cplusplus
@@ -52,12 +56,16 @@ typedef struct tether_call tether_call;
 
 /* Zero in any field means its default. */
 typedef struct tether_limits {
-  size_t max_message_bytes;  /* of one received message; default 4 MiB (gRPC's) */
-  size_t max_metadata_bytes; /* of one received list, counted by tether_metadata_size; default 8 KiB */
-  size_t max_unpacked_bytes; /* memory one received message may unfold into; default 4 * max_message_bytes */
-  uint32_t max_streams;      /* calls in flight per connection; a server's default is 1024. A client's calls
-                                beyond the server's limit wait in the client, in order */
-  size_t max_forward_bytes;  /* of forwarded values, counted alike; default 4 KiB. Beyond it they are dropped */
+  size_t max_message_bytes;       /* of one received message; default 4 MiB (gRPC's) */
+  size_t max_metadata_bytes;      /* of one received list, counted by tether_metadata_size; default 8 KiB */
+  size_t max_unpacked_bytes;      /* memory one received message may unfold into; default 4 * max_message_bytes */
+  uint32_t max_streams;           /* calls in flight per connection; a server's default is 1024. A client's calls
+                                     beyond the server's limit wait in the client, in order */
+  size_t max_forward_bytes;       /* of forwarded values, counted alike; default 4 KiB. Beyond it they are dropped */
+  size_t stream_window_bytes;     /* how much one stream may hold that was received and not read yet; default and least
+                                     64 KiB. Grows to 1 MiB by itself for readers that keep up */
+  size_t connection_window_bytes; /* how much more than that all streams of a connection may hold together, for long
+                                     messages and grown windows; default 64 MiB, at least max_message_bytes */
 } tether_limits;
 
 /* TLS, for tls+tcp:// and wss:// URLs. Text is PEM. */
@@ -90,6 +98,8 @@ typedef struct tether_call_options {
                                       0: the method's default; TETHER_FOREVER: none */
   bool wait_for_ready;             /* while disconnected: wait for a connection instead of failing */
   const tether_metadata *metadata; /* sent along; copied before the function returns */
+  tether_group *group; /* makes the call a member of the group (tether/group.h): pass tether_group_ctx(group),
+                          or what was derived from it, as the context. The group must outlive the call's end */
 } tether_call_options;
 
 /* ---- Methods (written by the code generator) ----------------------------------------------- */
@@ -98,8 +108,8 @@ typedef enum tether_method_flags {
   TETHER_METHOD_IDEMPOTENT = 1,        /* safe to run twice */
   TETHER_METHOD_INLINE = 2,            /* the handler runs on the I/O thread and must not block */
   TETHER_METHOD_DEADLINE_REQUIRED = 4, /* calls without a deadline are refused on both sides: INVALID_ARGUMENT */
-  TETHER_METHOD_CLIENT_STREAMING = 8,  /* reserved for streaming */
-  TETHER_METHOD_SERVER_STREAMING = 16, /* reserved for streaming */
+  TETHER_METHOD_CLIENT_STREAMING = 8,  /* any number of requests, sent with tether_call_send */
+  TETHER_METHOD_SERVER_STREAMING = 16, /* any number of replies, read with tether_call_recv */
 } tether_method_flags;
 
 /* One method. Static. */
@@ -111,7 +121,8 @@ typedef struct tether_method {
   unsigned flags;
 } tether_method;
 
-/* A handler in untyped form: `service` is the typed table given to register, `data` its user data. */
+/* A handler in untyped form: `service` is the typed table given to register, `data` its user data. request is NULL
+ * where the client streams, reply where the server does. */
 typedef tether_code (*tether_handler_fn)(const tether_ctx *ctx, tether_call *call, const ProtobufCMessage *request,
                                          ProtobufCMessage *reply, const void *service, void *data);
 
@@ -159,8 +170,9 @@ TETHER_API TETHER_MUST_USE tether_call *tether_call_unary(tether_client *client,
                                                           const tether_method *method, const ProtobufCMessage *request,
                                                           const tether_call_options *options);
 
-/* The same without blocking: `done` (may be NULL) is called when the call has ended. The reference returned is
- * the caller's; the callback's `call` is borrowed. Never NULL. */
+/* Starts a call of any kind without blocking: `done` (may be NULL) is called when the call has ended. The reference
+ * returned is the caller's; the callback's `call` is borrowed. Never NULL. `request` must be NULL if the client
+ * streams, see "Streams" below. */
 TETHER_API TETHER_MUST_USE tether_call *tether_call_start(tether_client *client, const tether_ctx *ctx,
                                                           const tether_method *method, const ProtobufCMessage *request,
                                                           const tether_call_options *options, tether_call_done_fn done,
@@ -184,13 +196,70 @@ TETHER_API const char *tether_call_message(const tether_call *call);
 /* Why a call was cut: the cause its context ended with, or the one the server sent; NULL if it was not. */
 TETHER_API const tether_cause *tether_call_cause(const tether_call *call);
 
-/* The reply, NULL unless the code is TETHER_OK. */
+/* The reply, NULL unless the code is TETHER_OK, and where the server streams. */
 TETHER_API const ProtobufCMessage *tether_call_reply(const tether_call *call);
 
 /* What the server sent before and after the reply; NULL or empty if nothing. A failing call that sent no
  * initial metadata before has everything in the trailers (gRPC's Trailers-Only). */
 TETHER_API const tether_metadata *tether_call_initial_metadata(const tether_call *call);
 TETHER_API const tether_metadata *tether_call_trailers(const tether_call *call);
+
+/* ---- Streams (either side) ----------------------------------------------------------------- */
+
+/* A client sends requests and receives replies, a handler receives requests and sends replies; which of these there
+ * are any number of, the method's flags say. One thread may send while another receives; two senders, or two
+ * receivers, are serialised by the caller. Blocking forms must not be used on I/O threads (rule 4). */
+
+/* Sends one message; it is packed before the function returns. Blocks while the peer's windows and 64 KiB of
+ * queued messages are full.
+ * TETHER_OK: it is on its way, or queued behind others; that does not mean that anybody read it.
+ * TETHER_FAILED_PRECONDITION: the method does not stream this way, sending was closed, or the call has ended with
+ *   TETHER_OK (a server may answer before it has read everything).
+ * TETHER_RESOURCE_EXHAUSTED: larger than the peer takes, or no memory; this message was not sent, the call goes on.
+ * Anything else: the call has ended (client), or its context has (handler), with this code. */
+TETHER_API TETHER_MUST_USE tether_code tether_call_send(tether_call *call, const ProtobufCMessage *message);
+
+/* Client: no more requests (half-close). Idempotent; never blocks. Not a cancel: replies may go on for ever. */
+TETHER_API void tether_call_close_send(tether_call *call);
+
+/* Receives the next message; blocks until there is one. It is borrowed until the next receive on this call, or the
+ * call's release.
+ * TETHER_OK and a message; or TETHER_OK and NULL: the peer has sent all its messages (client: and the call ended
+ *   with TETHER_OK).
+ * TETHER_FAILED_PRECONDITION: the method does not stream this way.
+ * TETHER_INTERNAL, TETHER_RESOURCE_EXHAUSTED (handler): a request that does not parse or is too large; nothing more
+ *   comes. `return` the code as the handler's: the status message is set.
+ * Anything else: the call has ended (client), or its context has (handler), with this code. */
+TETHER_API TETHER_MUST_USE tether_code tether_call_recv(tether_call *call, const ProtobufCMessage **message);
+
+/* Handler: sends the initial metadata now, instead of with the first reply or the end. Errors as tether_call_send;
+ * TETHER_FAILED_PRECONDITION also if it has been sent. */
+TETHER_API TETHER_MUST_USE tether_code tether_call_send_initial(tether_call *call);
+
+/* Client: waits until the initial metadata is known: sent by the server, or implied by its first message or by the
+ * end. TETHER_OK: read it with tether_call_initial_metadata. Else the code of a call that ended before. */
+TETHER_API TETHER_MUST_USE tether_code tether_call_wait_initial(tether_call *call);
+
+/* The same without blocking. *done is whether it was done (a message sent, a message or the end received, the code
+ * returned final); when it was not, `ready` will be called once, as soon as trying again makes sense. */
+TETHER_API TETHER_MUST_USE tether_code tether_call_try_send(tether_call *call, const ProtobufCMessage *message,
+                                                            bool *done);
+TETHER_API TETHER_MUST_USE tether_code tether_call_try_recv(tether_call *call, const ProtobufCMessage **message,
+                                                            bool *done);
+
+typedef enum tether_ready_for {
+  TETHER_CAN_RECV = 1,
+  TETHER_CAN_SEND = 2,
+  TETHER_HAS_INITIAL = 4, /* client: told once, without being asked */
+} tether_ready_for;
+
+/* Called without locks on an I/O thread, a timer thread or the thread that cancelled; must not block; may try, cancel
+ * and release. Calls for different reasons may overlap. */
+typedef void (*tether_call_ready_fn)(tether_call *call, tether_ready_for what, void *data);
+
+/* Sets what is called; before the first try, once. Client: what has come before is told at once, from inside. The
+ * caller must hold a reference to the call until it has ended and the callback has run. */
+TETHER_API void tether_call_on_ready(tether_call *call, tether_call_ready_fn ready, void *data);
 
 /* ---- Sharing ------------------------------------------------------------------------------- */
 
@@ -228,9 +297,10 @@ TETHER_API void tether_server_close(tether_server *server);
 
 /* ---- Inside a handler ---------------------------------------------------------------------- */
 
-/* A handler gets the call's context, the request, and an initialised reply to fill in, and returns the status.
- * On TETHER_OK the reply is sent. What the reply points to must live until the call is released: take it from
- * tether_call_alloc and friends, or point into the request. Its context ends when the call does. */
+/* A handler gets the call's context, the request, and an initialised reply to fill in, and returns the status (where
+ * the client or the server streams it is started with the call's headers, and uses "Streams" instead of the request or
+ * the reply). On TETHER_OK the reply is sent. What the reply points to must live until the call is released: take it
+ * from tether_call_alloc and friends, or point into the request. Its context ends when the call does. */
 
 /* Sets the status message and returns `code`: `return tether_call_fail(call, TETHER_NOT_FOUND, "no %s", x);`
  * TETHER_OK or a number outside the enum becomes TETHER_UNKNOWN. */
@@ -262,7 +332,7 @@ TETHER_API const char *tether_call_peer(const tether_call *call);
 
 /* Replying later: after tether_call_defer the handler's return value is ignored, and the call, its request and
  * reply stay valid until tether_call_finish, which some thread must call exactly once. It sends the reply and
- * ends the call's context. Returns the reply to fill in. */
+ * ends the call's context. Returns the reply to fill in, NULL if the server streams. */
 TETHER_API ProtobufCMessage *tether_call_defer(tether_call *call);
 TETHER_API void tether_call_finish(tether_call *call, tether_code code);
 

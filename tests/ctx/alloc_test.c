@@ -150,7 +150,7 @@ static void every_allocation_of_every_derivation_may_fail(void **state) {
 
 static void causes_made_without_memory_keep_their_code(void **state) {
   (void)state;
-  for (int code = TETHER_CAUSE_NONE; code <= TETHER_CAUSE_OTHER; code++) {
+  for (int code = TETHER_CAUSE_NONE; code <= TETHER_CAUSE_ENOUGH; code++) {
     fail_nth(0);
     tether_cause *cause = tether_cause_newf((tether_cause_code)code, "text %d", code);
     assert_true(failed());
@@ -313,6 +313,72 @@ static void group_without_memory_or_threads_says_so(void **state) {
   tether_group_free(group);
 }
 
+static void end_task(tether_code code, void *data) { *(tether_code *)data = code; }
+
+/* Joining and leaving allocate nothing but the words of the cause, and do without them. */
+static void members_of_groups_need_no_memory(void **state) {
+  static const struct {
+    tether_group_rule_kind rule;
+    int enough;
+    tether_code results[2], result;
+    tether_cause_code cause;
+  } table[] = {
+      {TETHER_GROUP_ALL, 0, {TETHER_OK, TETHER_ABORTED}, TETHER_ABORTED, TETHER_CAUSE_SIBLING},
+      {TETHER_GROUP_ENOUGH, 1, {TETHER_ABORTED, TETHER_OK}, TETHER_OK, TETHER_CAUSE_ENOUGH},
+      {TETHER_GROUP_ENOUGH, 2, {TETHER_OK, TETHER_ABORTED}, TETHER_ABORTED, TETHER_CAUSE_SIBLING},
+      {TETHER_GROUP_COLLECT, 0, {TETHER_ABORTED, TETHER_OK}, TETHER_OK, TETHER_CAUSE_CALLER},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+    tether_group *group = NULL;
+    unsigned long numbers[2] = {0, 0};
+    tether_code codes[3], result = TETHER_UNKNOWN;
+    assert_code(tether_group_new(tether_ctx_background(), &group), TETHER_OK);
+    assert_code(tether_group_set_rule(group, table[i].rule, table[i].enough), TETHER_OK);
+    fail_nth(-1); /* only counts */
+    for (int j = 0; j < 2; j++) codes[j] = tether_group_join(group, &numbers[j]);
+    (void)failed();
+    assert_int_equal(atomic_load(&allocations), 0);
+    atomic_store(&no_memory, true);
+    codes[2] = tether_group_on_done(group, end_task, &result);
+    for (int j = 0; j < 2; j++) tether_group_leave(group, numbers[j], table[i].results[j], "call");
+    atomic_store(&no_memory, false);
+    for (int j = 0; j < 3; j++) assert_code(codes[j], TETHER_OK);
+    assert_code(result, table[i].result);
+    const tether_cause *cause = tether_ctx_cause(tether_group_ctx(group));
+    assert_int_equal(tether_cause_get_code(cause), table[i].cause);
+    assert_string_equal(tether_cause_text(cause), i < 3 ? "" : "context canceled");
+    tether_group_free(group);
+  }
+}
+
+/* A task that could not be started was no member: no success, no failure, and nothing to hope for. */
+static void task_that_could_not_start_is_no_member(void **state) {
+  tether_group *group = NULL;
+  tether_code result = TETHER_UNKNOWN;
+  unsigned long number = 0;
+  (void)state;
+  for (int started = 0; started < 2; started++) {
+    assert_code(tether_group_new(tether_ctx_background(), &group), TETHER_OK);
+    fail_nth(0);
+    const tether_code memory = tether_group_go(group, count_task, NULL);
+    assert_true(failed());
+    atomic_store(&no_threads, true);
+    const tether_code thread = tether_group_go(group, count_task, NULL);
+    atomic_store(&no_threads, false);
+    assert_code(memory, TETHER_RESOURCE_EXHAUSTED);
+    assert_code(thread, TETHER_RESOURCE_EXHAUSTED);
+    assert_code(tether_group_set_rule(group, TETHER_GROUP_ENOUGH, 1), TETHER_OK); /* there was none */
+    if (started) {
+      assert_code(tether_group_join(group, &number), TETHER_OK);
+      tether_group_leave(group, number, TETHER_OK, NULL);
+    }
+    assert_code(tether_group_on_done(group, end_task, &result), TETHER_OK);
+    assert_code(result, started ? TETHER_OK : TETHER_FAILED_PRECONDITION);
+    tether_group_free(group);
+  }
+}
+
 static void count_pool_task(tether_task *task) {
   (void)task;
   atomic_fetch_add(&tasks_run, 1);
@@ -396,6 +462,8 @@ int main(void) {
       behaviour(causes_made_without_memory_keep_their_code),
       behaviour(nothing_but_deriving_needs_memory),
       behaviour(group_without_memory_or_threads_says_so),
+      behaviour(members_of_groups_need_no_memory),
+      behaviour(task_that_could_not_start_is_no_member),
       behaviour(pool_without_memory_or_threads_says_so),
       behaviour(pool_whose_threads_fail_to_start_loses_no_task),
   };

@@ -97,10 +97,10 @@ static void standard_causes_survive_any_unref(void **state) {
 
 static void every_cause_code_has_a_lower_case_name(void **state) {
   const char *const names[] = {"none",      "caller",   "deadline", "sibling", "hedge_lost",
-                               "peer_lost", "shutdown", "shed",     "other"};
+                               "peer_lost", "shutdown", "shed",     "other",   "enough"};
   (void)state;
-  for (int i = 0; i < 9; i++) assert_string_equal(tether_cause_code_name((tether_cause_code)i), names[i]);
-  assert_string_equal(tether_cause_code_name((tether_cause_code)9), "other");
+  for (int i = 0; i < 10; i++) assert_string_equal(tether_cause_code_name((tether_cause_code)i), names[i]);
+  assert_string_equal(tether_cause_code_name((tether_cause_code)10), "other");
   assert_string_equal(tether_cause_code_name((tether_cause_code)-1), "other");
   assert_string_equal(tether_cause_code_name((tether_cause_code)12345), "other");
 }

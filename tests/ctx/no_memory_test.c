@@ -159,7 +159,7 @@ static void cancel_wait_and_callbacks_work_without_memory(void **state) {
 
 static void cause_without_memory_keeps_its_code(void **state) {
   (void)state;
-  for (int code = TETHER_CAUSE_NONE; code <= TETHER_CAUSE_OTHER; code++) {
+  for (int code = TETHER_CAUSE_NONE; code <= TETHER_CAUSE_ENOUGH; code++) {
     ctx_alloc_fail(0);
     tether_cause *plain = tether_cause_new((tether_cause_code)code, "origin", "text");
     tether_cause *formatted = tether_cause_newf((tether_cause_code)code, "text %d", 1);

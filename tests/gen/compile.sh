@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Compiles what the generator and protoc-c write for golden/ with every warning an error, as C11 and as GNU C11, and
-# each generated header alone, one also as C++ (the others have names that C++ reserves, or their messages do):
+# each generated header alone, two also as C++ (the others have names that C++ reserves, or their messages do):
 # compile.sh GENERATOR COMPILER
 set -euo pipefail
 generator=$(readlink -f "$1") compiler=$2
@@ -28,7 +28,9 @@ for standard in c11 gnu11; do
   done
 done
 if echo | "$compiler" -x c++ -fsyntax-only - 2>/dev/null; then
-  "$compiler" -x c++ -Wall -Wextra -Werror -fsyntax-only -I . -I "$repository/include" no_package.tether.alone.c
+  for header in no_package streaming; do
+    "$compiler" -x c++ -Wall -Wextra -Werror -fsyntax-only -I . -I "$repository/include" $header.tether.alone.c
+  done
 fi
 # Names defined twice would show here.
 mapfile -t objects < <(find . -name '*.o' | sort)

@@ -91,9 +91,10 @@ static void test_what_protoc_sends_gives_two_files_each(void **state) {
   struct result result = run(captured.data, captured.len);
   assert_int_equal(result.status, 0);
   assert_null(result.response->error);
-  const char *const names[] = {"greeter.tether.h", "greeter.tether.c", "no_package.tether.h", "no_package.tether.c"};
-  assert_int_equal(result.response->n_file, 4);
-  for (size_t i = 0; i < 4; i++) assert_string_equal(result.response->file[i]->name, names[i]);
+  const char *const names[] = {"greeter.tether.h",    "greeter.tether.c",   "no_package.tether.h",
+                               "no_package.tether.c", "streaming.tether.h", "streaming.tether.c"};
+  assert_int_equal(result.response->n_file, 6);
+  for (size_t i = 0; i < 6; i++) assert_string_equal(result.response->file[i]->name, names[i]);
   /* FEATURE_PROTO3_OPTIONAL, so that protoc leaves the refusal, with its line, to us. */
   assert_true(result.response->supported_features == 1);
   finish(&result);

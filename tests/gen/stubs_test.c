@@ -1,7 +1,6 @@
 /* The generated stubs, thunks and tables against a tether that records how it is called. */
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -12,75 +11,8 @@
 #include "renamed.tether.h"
 #include "shop/cart/v2/cart.tether.h"
 
-/* What the recording tether was called with last, and what it answers. */
-static struct {
-  tether_client *client;
-  const tether_ctx *ctx;
-  const tether_method *method;
-  const ProtobufCMessage *request;
-  const tether_call_options *options;
-  tether_call_done_fn done;
-  tether_server *server;
-  const tether_served_method *methods;
-  size_t method_count;
-  const void *service;
-  void *data;
-  tether_call *failed;
-  char message[200];
-  const ProtobufCMessage *reply;
-} seen;
-
-/* Opaque to the stubs, so that any address does. */
-static char client_place, ctx_place, call_place, server_place, data_place;
-static tether_client *const client = (tether_client *)&client_place;
-static const tether_ctx *const ctx = (const tether_ctx *)&ctx_place;
-static tether_call *const call = (tether_call *)&call_place;
-static tether_server *const server = (tether_server *)&server_place;
-
-tether_call *tether_call_unary(tether_client *c, const tether_ctx *x, const tether_method *method,
-                               const ProtobufCMessage *request, const tether_call_options *options) {
-  seen.client = c;
-  seen.ctx = x;
-  seen.method = method;
-  seen.request = request;
-  seen.options = options;
-  return call;
-}
-
-tether_call *tether_call_start(tether_client *c, const tether_ctx *x, const tether_method *method,
-                               const ProtobufCMessage *request, const tether_call_options *options,
-                               tether_call_done_fn done, void *data) {
-  seen.done = done;
-  seen.data = data;
-  return tether_call_unary(c, x, method, request, options);
-}
-
-const ProtobufCMessage *tether_call_reply(const tether_call *c) { return c == call ? seen.reply : NULL; }
-
-tether_code tether_server_add(tether_server *s, const tether_served_method *methods, size_t count, const void *service,
-                              void *data) {
-  seen.server = s;
-  seen.methods = methods;
-  seen.method_count = count;
-  seen.service = service;
-  seen.data = data;
-  return TETHER_ALREADY_EXISTS;
-}
-
-tether_code tether_call_fail(tether_call *c, tether_code code, const char *format, ...) {
-  va_list args;
-  va_start(args, format);
-  vsnprintf(seen.message, sizeof seen.message, format, args);
-  va_end(args);
-  seen.failed = c;
-  return code;
-}
-
-static int setup(void **state) {
-  (void)state;
-  memset(&seen, 0, sizeof seen);
-  return 0;
-}
+/* Last, as generated parameters would hide its names. */
+#include "recorder.h"
 
 static void test_a_method_carries_its_path_types_and_options(void **state) {
   (void)state;
@@ -117,11 +49,6 @@ static void test_nested_and_imported_types_have_the_descriptors_of_protoc_c(void
   assert_true(acme_tools_renamer_rename_method.reply->sizeof_message == sizeof(Acme__Tools__Reply));
   assert_string_equal(acme_shop_v2_api_v1_http_stuff_http_feature_service_http2_ping_method.request->name,
                       "acme.shopV2.api_v1.HTTPStuff.HTTPRequest_Info.InnerMsg.deepest_one");
-}
-
-static void done_function(tether_call *c, void *data) {
-  (void)c;
-  (void)data;
 }
 
 static void test_a_stub_passes_on_everything(void **state) {
@@ -231,16 +158,16 @@ static void test_a_renamed_package_keeps_its_services_apart(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup(test_a_method_carries_its_path_types_and_options, setup),
-      cmocka_unit_test_setup(test_the_path_is_the_one_of_the_proto_whatever_the_names_in_c, setup),
-      cmocka_unit_test_setup(test_nested_and_imported_types_have_the_descriptors_of_protoc_c, setup),
-      cmocka_unit_test_setup(test_a_stub_passes_on_everything, setup),
-      cmocka_unit_test_setup(test_the_reply_is_the_calls_and_null_without_one, setup),
-      cmocka_unit_test_setup(test_registering_serves_every_method_with_the_table_given, setup),
-      cmocka_unit_test_setup(test_a_thunk_hands_everything_to_the_handler, setup),
-      cmocka_unit_test_setup(test_a_member_left_null_is_unimplemented, setup),
-      cmocka_unit_test_setup(test_a_service_without_methods_registers_none, setup),
-      cmocka_unit_test_setup(test_a_renamed_package_keeps_its_services_apart, setup),
+      cmocka_unit_test_setup(test_a_method_carries_its_path_types_and_options, forget),
+      cmocka_unit_test_setup(test_the_path_is_the_one_of_the_proto_whatever_the_names_in_c, forget),
+      cmocka_unit_test_setup(test_nested_and_imported_types_have_the_descriptors_of_protoc_c, forget),
+      cmocka_unit_test_setup(test_a_stub_passes_on_everything, forget),
+      cmocka_unit_test_setup(test_the_reply_is_the_calls_and_null_without_one, forget),
+      cmocka_unit_test_setup(test_registering_serves_every_method_with_the_table_given, forget),
+      cmocka_unit_test_setup(test_a_thunk_hands_everything_to_the_handler, forget),
+      cmocka_unit_test_setup(test_a_member_left_null_is_unimplemented, forget),
+      cmocka_unit_test_setup(test_a_service_without_methods_registers_none, forget),
+      cmocka_unit_test_setup(test_a_renamed_package_keeps_its_services_apart, forget),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -453,31 +453,6 @@ static void slices_are_put_together_and_an_oversize_message_is_refused_by_its_an
   drop(session);
 }
 
-static void messages_begun_on_many_streams_may_not_hold_more_than_sixteen_of_the_largest(void **state) {
-  (void)state;
-  static tether_limits wide;
-  static struct bytes b;
-  static uint8_t slice[90004];
-  wide = limits;
-  wide.max_streams = 100;
-  tth_session *session = tth_session_new(TTH_SERVER, &wide);
-  tth_put32(slice, 100000);
-  b.len = 0;
-  add_hello(&b, 0);
-  assert_int_equal(only_event(session, &b).type, TTH_EVENT_HELLO);
-  int refused = 0;
-  for (uint32_t id = 1; id <= 100; id++) {
-    b.len = 0;
-    add_frame(&b, TTH_HEADERS, 0, id, NULL, 0);
-    add_frame(&b, TTH_MESSAGE, TTH_FLAG_FIRST | TTH_FLAG_MORE, id, slice, sizeof slice);
-    tth_event event = only_event(session, &b);
-    event.stream->user = &user_a;
-    refused += next(session).type == TTH_EVENT_OVERSIZE;
-  }
-  assert_in_range(refused, 80, 90);
-  drop(session);
-}
-
 static void new_calls_do_not_hold_up_a_long_message_for_ever(void **state) {
   (void)state;
   tth_session *session = greeted(TTH_CLIENT, 4);
@@ -644,7 +619,6 @@ int main(void) {
       cmocka_unit_test(a_cancel_that_crosses_the_reply_drops_what_has_not_left_of_it),
       cmocka_unit_test(long_messages_of_several_streams_leave_in_turn),
       cmocka_unit_test(slices_are_put_together_and_an_oversize_message_is_refused_by_its_announced_length),
-      cmocka_unit_test(messages_begun_on_many_streams_may_not_hold_more_than_sixteen_of_the_largest),
       cmocka_unit_test(new_calls_do_not_hold_up_a_long_message_for_ever),
       cmocka_unit_test(slices_that_contradict_themselves_break_the_session),
       cmocka_unit_test(only_the_latest_ping_is_answered),

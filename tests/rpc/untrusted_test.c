@@ -157,6 +157,9 @@ static tth_frame receive(nng_socket socket, tth_frame_type type, uint32_t stream
   return frame;
 }
 
+/* The attackers here do not wait for windows. */
+static const tether_limits wide = {.stream_window_bytes = 8 * MIB};
+
 /* ---- At a server --------------------------------------------------------------------------- */
 
 static void expect_answer(nng_socket socket, uint32_t stream, const tether_method *method, wire message, int code) {
@@ -174,7 +177,7 @@ static void a_server_refuses_the_attacks_and_serves_the_same_connection(void **s
   tether_server *server;
   char url[64];
   atomic_store(&handled, 0);
-  assert_int_equal(tether_server_open(NULL, &server), TETHER_OK);
+  assert_int_equal(tether_server_open(&(tether_server_options){.limits = wide}, &server), TETHER_OK);
   assert_int_equal(tether_server_add(server, served, 2, NULL, NULL), TETHER_OK);
   assert_int_equal(tether_server_listen(server, "tcp://127.0.0.1:0"), TETHER_OK);
   snprintf(url, sizeof url, "tcp://127.0.0.1:%u", tether_server_port(server));
@@ -228,7 +231,7 @@ static void a_client_refuses_the_attacks_as_replies_and_uses_the_same_connection
   tether_client *client;
   assert_int_equal(nng_listen(socket, "tcp://127.0.0.1:0", &listener, 0), 0);
   assert_int_equal(nng_listener_get_string(listener, NNG_OPT_URL, &url), 0);
-  assert_int_equal(tether_client_open(url, NULL, &client), TETHER_OK);
+  assert_int_equal(tether_client_open(url, &(tether_client_options){.limits = wide}, &client), TETHER_OK);
   nng_strfree(url);
   tst_frames frames = {0};
   tst_frames_hello(&frames, 10);

@@ -240,6 +240,83 @@ static tether_code int_double_static_table_thunk(const tether_ctx *ctx, tether_c
   return table->table(ctx, call, (const Int__Double__Void *)request, (Shop__Cart__V2__Line__Price *)reply, data);
 }
 
+const tether_method int_double_static_try_method = {
+    .path = "/int.double.Static/Try",
+    .request = &int__double__void__descriptor,
+    .reply = &int__double__register__descriptor,
+    .flags = TETHER_METHOD_SERVER_STREAMING,
+};
+
+tether_call *int_double_static_client_try_start(tether_client *client, const tether_ctx *ctx,
+                                                const Int__Double__Void *request, const tether_call_options *options,
+                                                tether_call_done_fn done, void *data) {
+  return tether_call_start(client, ctx, &int_double_static_try_method, (const ProtobufCMessage *)request, options, done,
+                           data);
+}
+
+static tether_code int_double_static_try_thunk(const tether_ctx *ctx, tether_call *call,
+                                               const ProtobufCMessage *request, ProtobufCMessage *reply,
+                                               const void *service, void *data) {
+  (void)reply; /* NULL: the server streams */
+  const int_double_static_service *table = service;
+  if (table->try == NULL) {
+    return tether_call_fail(call, TETHER_UNIMPLEMENTED, "%s is not implemented here",
+                            int_double_static_try_method.path);
+  }
+  return table->try(ctx, call, (const Int__Double__Void *)request, data);
+}
+
+const tether_method int_double_static_template_method = {
+    .path = "/int.double.Static/Template",
+    .request = &int__double__register__union__descriptor,
+    .reply = &int__double__void__descriptor,
+    .flags = TETHER_METHOD_CLIENT_STREAMING,
+};
+
+tether_call *int_double_static_client_template_start(tether_client *client, const tether_ctx *ctx,
+                                                     const tether_call_options *options, tether_call_done_fn done,
+                                                     void *data) {
+  return tether_call_start(client, ctx, &int_double_static_template_method, NULL, options, done, data);
+}
+
+static tether_code int_double_static_template_thunk(const tether_ctx *ctx, tether_call *call,
+                                                    const ProtobufCMessage *request, ProtobufCMessage *reply,
+                                                    const void *service, void *data) {
+  (void)request; /* NULL: the client streams */
+  const int_double_static_service *table = service;
+  if (table->template == NULL) {
+    return tether_call_fail(call, TETHER_UNIMPLEMENTED, "%s is not implemented here",
+                            int_double_static_template_method.path);
+  }
+  return table->template(ctx, call, (Int__Double__Void *)reply, data);
+}
+
+const tether_method int_double_static_this_method = {
+    .path = "/int.double.Static/This",
+    .request = &int__double__void__descriptor,
+    .reply = &int__double__register__descriptor,
+    .flags = TETHER_METHOD_CLIENT_STREAMING | TETHER_METHOD_SERVER_STREAMING,
+};
+
+tether_call *int_double_static_client_this_start(tether_client *client, const tether_ctx *ctx,
+                                                 const tether_call_options *options, tether_call_done_fn done,
+                                                 void *data) {
+  return tether_call_start(client, ctx, &int_double_static_this_method, NULL, options, done, data);
+}
+
+static tether_code int_double_static_this_thunk(const tether_ctx *ctx, tether_call *call,
+                                                const ProtobufCMessage *request, ProtobufCMessage *reply,
+                                                const void *service, void *data) {
+  (void)request; /* NULL: the client streams */
+  (void)reply; /* NULL: the server streams */
+  const int_double_static_service *table = service;
+  if (table->this == NULL) {
+    return tether_call_fail(call, TETHER_UNIMPLEMENTED, "%s is not implemented here",
+                            int_double_static_this_method.path);
+  }
+  return table->this(ctx, call, data);
+}
+
 static const tether_served_method int_double_static_methods[] = {
     {&int_double_static_new_method, int_double_static_new_thunk},
     {&int_double_static_class_method, int_double_static_class_thunk},
@@ -249,8 +326,11 @@ static const tether_served_method int_double_static_methods[] = {
     {&int_double_static_default_method, int_double_static_default_thunk},
     {&int_double_static_int_method, int_double_static_int_thunk},
     {&int_double_static_table_method, int_double_static_table_thunk},
+    {&int_double_static_try_method, int_double_static_try_thunk},
+    {&int_double_static_template_method, int_double_static_template_thunk},
+    {&int_double_static_this_method, int_double_static_this_thunk},
 };
 
 tether_code int_double_static_register(tether_server *server, const int_double_static_service *service, void *data) {
-  return tether_server_add(server, int_double_static_methods, 8, service, data);
+  return tether_server_add(server, int_double_static_methods, 11, service, data);
 }

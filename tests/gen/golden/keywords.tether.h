@@ -151,6 +151,153 @@ static inline const Shop__Cart__V2__Line__Price *int_double_static_table_reply(c
   return (const Shop__Cart__V2__Line__Price *)tether_call_reply(call);
 }
 
+extern const tether_method int_double_static_try_method;
+
+/* Starts a call of one request and any number of replies; never blocks. See tether_call_start. */
+TETHER_MUST_USE tether_call *int_double_static_client_try_start(tether_client *client, const tether_ctx *ctx,
+                                                                const Int__Double__Void *request,
+                                                                const tether_call_options *options,
+                                                                tether_call_done_fn done, void *data);
+
+/* Client: receives the next reply, NULL after the last; borrowed until the next receive. See tether_call_recv. */
+TETHER_MUST_USE static inline tether_code int_double_static_try_recv_reply(
+    tether_call *call, const Int__Double__Register **reply) {
+  const ProtobufCMessage *message = NULL;
+  tether_code code = tether_call_recv(call, &message);
+  if (code == TETHER_OK) *reply = (const Int__Double__Register *)message;
+  return code;
+}
+
+/* The same without blocking; writes the reply only if it was done: see tether_call_try_recv. */
+TETHER_MUST_USE static inline tether_code int_double_static_try_try_recv_reply(
+    tether_call *call, const Int__Double__Register **reply, bool *done) {
+  const ProtobufCMessage *message = NULL;
+  tether_code code = tether_call_try_recv(call, &message, done);
+  if (code == TETHER_OK && *done) *reply = (const Int__Double__Register *)message;
+  return code;
+}
+
+/* Handler: sends a reply; the end of the call ends them. See tether_call_send. */
+TETHER_MUST_USE static inline tether_code int_double_static_try_send_reply(
+    tether_call *call, const Int__Double__Register *reply) {
+  return tether_call_send(call, (const ProtobufCMessage *)reply);
+}
+
+/* The same without blocking: see tether_call_try_send. */
+TETHER_MUST_USE static inline tether_code int_double_static_try_try_send_reply(
+    tether_call *call, const Int__Double__Register *reply, bool *done) {
+  return tether_call_try_send(call, (const ProtobufCMessage *)reply, done);
+}
+
+extern const tether_method int_double_static_template_method;
+
+/* Starts a call of any number of requests and one reply; never blocks. See tether_call_start. */
+TETHER_MUST_USE tether_call *int_double_static_client_template_start(tether_client *client, const tether_ctx *ctx,
+                                                                     const tether_call_options *options,
+                                                                     tether_call_done_fn done, void *data);
+
+/* The reply of such a call, borrowed from it; NULL unless its code is TETHER_OK. */
+static inline const Int__Double__Void *int_double_static_template_reply(const tether_call *call) {
+  return (const Int__Double__Void *)tether_call_reply(call);
+}
+
+/* Client: sends a request; tether_call_close_send ends them. See tether_call_send. */
+TETHER_MUST_USE static inline tether_code int_double_static_template_send_request(
+    tether_call *call, const Int__Double__Register__Union *request) {
+  return tether_call_send(call, (const ProtobufCMessage *)request);
+}
+
+/* The same without blocking: see tether_call_try_send. */
+TETHER_MUST_USE static inline tether_code int_double_static_template_try_send_request(
+    tether_call *call, const Int__Double__Register__Union *request, bool *done) {
+  return tether_call_try_send(call, (const ProtobufCMessage *)request, done);
+}
+
+/* Handler: receives the next request, NULL after the last; borrowed until the next receive. See tether_call_recv. */
+TETHER_MUST_USE static inline tether_code int_double_static_template_recv_request(
+    tether_call *call, const Int__Double__Register__Union **request) {
+  const ProtobufCMessage *message = NULL;
+  tether_code code = tether_call_recv(call, &message);
+  if (code == TETHER_OK) *request = (const Int__Double__Register__Union *)message;
+  return code;
+}
+
+/* The same without blocking; writes the request only if it was done: see tether_call_try_recv. */
+TETHER_MUST_USE static inline tether_code int_double_static_template_try_recv_request(
+    tether_call *call, const Int__Double__Register__Union **request, bool *done) {
+  const ProtobufCMessage *message = NULL;
+  tether_code code = tether_call_try_recv(call, &message, done);
+  if (code == TETHER_OK && *done) *request = (const Int__Double__Register__Union *)message;
+  return code;
+}
+
+extern const tether_method int_double_static_this_method;
+
+/* Starts a call of any number of requests and replies; never blocks. See tether_call_start. */
+TETHER_MUST_USE tether_call *int_double_static_client_this_start(tether_client *client, const tether_ctx *ctx,
+                                                                 const tether_call_options *options,
+                                                                 tether_call_done_fn done, void *data);
+
+/* Client: sends a request; tether_call_close_send ends them. See tether_call_send. */
+TETHER_MUST_USE static inline tether_code int_double_static_this_send_request(
+    tether_call *call, const Int__Double__Void *request) {
+  return tether_call_send(call, (const ProtobufCMessage *)request);
+}
+
+/* The same without blocking: see tether_call_try_send. */
+TETHER_MUST_USE static inline tether_code int_double_static_this_try_send_request(
+    tether_call *call, const Int__Double__Void *request, bool *done) {
+  return tether_call_try_send(call, (const ProtobufCMessage *)request, done);
+}
+
+/* Client: receives the next reply, NULL after the last; borrowed until the next receive. See tether_call_recv. */
+TETHER_MUST_USE static inline tether_code int_double_static_this_recv_reply(
+    tether_call *call, const Int__Double__Register **reply) {
+  const ProtobufCMessage *message = NULL;
+  tether_code code = tether_call_recv(call, &message);
+  if (code == TETHER_OK) *reply = (const Int__Double__Register *)message;
+  return code;
+}
+
+/* The same without blocking; writes the reply only if it was done: see tether_call_try_recv. */
+TETHER_MUST_USE static inline tether_code int_double_static_this_try_recv_reply(
+    tether_call *call, const Int__Double__Register **reply, bool *done) {
+  const ProtobufCMessage *message = NULL;
+  tether_code code = tether_call_try_recv(call, &message, done);
+  if (code == TETHER_OK && *done) *reply = (const Int__Double__Register *)message;
+  return code;
+}
+
+/* Handler: receives the next request, NULL after the last; borrowed until the next receive. See tether_call_recv. */
+TETHER_MUST_USE static inline tether_code int_double_static_this_recv_request(
+    tether_call *call, const Int__Double__Void **request) {
+  const ProtobufCMessage *message = NULL;
+  tether_code code = tether_call_recv(call, &message);
+  if (code == TETHER_OK) *request = (const Int__Double__Void *)message;
+  return code;
+}
+
+/* The same without blocking; writes the request only if it was done: see tether_call_try_recv. */
+TETHER_MUST_USE static inline tether_code int_double_static_this_try_recv_request(
+    tether_call *call, const Int__Double__Void **request, bool *done) {
+  const ProtobufCMessage *message = NULL;
+  tether_code code = tether_call_try_recv(call, &message, done);
+  if (code == TETHER_OK && *done) *request = (const Int__Double__Void *)message;
+  return code;
+}
+
+/* Handler: sends a reply; the end of the call ends them. See tether_call_send. */
+TETHER_MUST_USE static inline tether_code int_double_static_this_send_reply(
+    tether_call *call, const Int__Double__Register *reply) {
+  return tether_call_send(call, (const ProtobufCMessage *)reply);
+}
+
+/* The same without blocking: see tether_call_try_send. */
+TETHER_MUST_USE static inline tether_code int_double_static_this_try_send_reply(
+    tether_call *call, const Int__Double__Register *reply, bool *done) {
+  return tether_call_try_send(call, (const ProtobufCMessage *)reply, done);
+}
+
 /* The handlers of int.double.Static.
  * A call of a method whose member is NULL ends with TETHER_UNIMPLEMENTED. `data` is what was given to
  * int_double_static_register. */
@@ -171,6 +318,9 @@ typedef struct int_double_static_service {
                       Int__Double__Void *reply, void *data);
   tether_code (*table)(const tether_ctx *ctx, tether_call *call, const Int__Double__Void *request,
                        Shop__Cart__V2__Line__Price *reply, void *data);
+  tether_code (*try)(const tether_ctx *ctx, tether_call *call, const Int__Double__Void *request, void *data);
+  tether_code (*template)(const tether_ctx *ctx, tether_call *call, Int__Double__Void *reply, void *data);
+  tether_code (*this)(const tether_ctx *ctx, tether_call *call, void *data);
 } int_double_static_service;
 
 /* Serves int.double.Static with these handlers.

@@ -1,0 +1,239 @@
+/* What is to be sent, from the owner's calls until it leaves.
+ *
+ * A stream with output is in one place:
+ *
+ *   queued ──its id──> ready <──────────> blocked (in no list)
+ *                        ^   not enough      │
+ *                        │     credit        │ WINDOW
+ *                        └───────────────────┘
+ *
+ * A client's stream that is cancelled moves to `cancels`, and what it had to send is dropped. A blocked stream costs
+ * nothing until WINDOW comes: it does not count as pending. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "rpc/session_impl.h"
+
+/* ---- Lists --------------------------------------------------------------------------------- */
+
+void tth_list_push(tth_stream_list *list, tth_stream *stream) {
+  tth_place *place = &stream->places[list->kind];
+  *place = (tth_place){.prev = list->last, .list = list};
+  *(list->last ? &list->last->places[list->kind].next : &list->first) = stream;
+  list->last = stream;
+  list->count++;
+}
+
+void tth_list_leave(tth_stream *stream, tth_list_kind kind) {
+  tth_place *place = &stream->places[kind];
+  tth_stream_list *list = place->list;
+  if (!list) return;
+  *(place->prev ? &place->prev->places[kind].next : &list->first) = place->next;
+  *(place->next ? &place->next->places[kind].prev : &list->last) = place->prev;
+  list->count--;
+  *place = (tth_place){0};
+}
+
+tth_stream *tth_list_pop(tth_stream_list *list) {
+  tth_stream *stream = list->first;
+  if (stream) tth_list_leave(stream, list->kind);
+  return stream;
+}
+
+/* ---- Output of a stream -------------------------------------------------------------------- */
+
+tth_out *tth_out_new(size_t size, bool sliced) {
+  tth_out *out = malloc(sizeof *out + size);
+  if (!out) return NULL;
+  *out = (tth_out){.deadline_ns = TETHER_FOREVER, .len = size, .sliced = sliced};
+  return out;
+}
+
+void tth_out_free(tth_out *out) {
+  while (out) {
+    tth_out *next = out->next;
+    free(out);
+    out = next;
+  }
+}
+
+static void append(tth_session *session, tth_stream *stream, tth_out *out) {
+  *stream->out_end = out;
+  for (; out; out = out->next) {
+    stream->queued += out->len;
+    if (!stream->blocked) session->pending += out->len;
+    stream->out_end = &out->next;
+  }
+}
+
+static void set_blocked(tth_session *session, tth_stream *stream, bool blocked) {
+  if (blocked == stream->blocked) return;
+  stream->blocked = blocked;
+  if (blocked) {
+    session->blocked++;
+    session->pending -= stream->queued;
+  } else {
+    session->blocked--;
+    session->pending += stream->queued;
+  }
+}
+
+static void tell_if_writable(tth_session *session, tth_stream *stream) {
+  if (!stream->want_writable || stream->queued > TTH_SEND_LOW) return;
+  stream->want_writable = false;
+  tth_list_push(&session->writable, stream);
+}
+
+void tth_stream_out_left(tth_session *session, tth_stream *stream, size_t len) {
+  stream->queued -= len;
+  session->pending -= len;
+  tell_if_writable(session, stream);
+}
+
+void tth_stream_drop_out(tth_session *session, tth_stream *stream) {
+  set_blocked(session, stream, false);
+  session->pending -= stream->queued;
+  stream->queued = 0;
+  tth_out_free(stream->out);
+  stream->out = NULL;
+  stream->out_end = &stream->out;
+  if (tth_list_has(&session->ready, stream)) tth_list_leave(stream, TTH_LIST_OUTPUT);
+  tell_if_writable(session, stream);
+}
+
+uint64_t tth_stream_next_cost(const tth_stream *stream) {
+  const tth_out *out = stream->out;
+  uint64_t cost = 0;
+  if (out && out->sliced) {
+    size_t left = out->len - out->sent;
+    return TTH_FRAME_HEADER + (out->sent == 0 ? 4 : 0) + (left < TTH_SLICE ? left : TTH_SLICE);
+  }
+  for (size_t at = 0; out && at < out->len;) {
+    size_t frame = TTH_FRAME_HEADER + tth_get32(out->data + at);
+    if (out->data[at + 4] == TTH_MESSAGE && !(out->data[at + 5] & TTH_FLAG_BARE)) cost += frame;
+    at += frame;
+  }
+  return cost;
+}
+
+void tth_stream_make_ready(tth_session *session, tth_stream *stream) {
+  if (!stream->out || stream->places[TTH_LIST_OUTPUT].list) return;
+  set_blocked(session, stream, tth_stream_next_cost(stream) > stream->send_credit);
+  if (!stream->blocked) tth_list_push(&session->ready, stream);
+}
+
+/* TRAILERS are the last frame of the last out. */
+void tth_stream_keep_trailers(tth_session *session, tth_stream *stream) {
+  tth_out **end = &stream->out;
+  while (*end && (*end)->next) end = &(*end)->next;
+  tth_out *out = *end;
+  if (!out) return;
+  set_blocked(session, stream, false);
+  session->pending -= out->len;
+  stream->queued -= out->len;
+  *end = NULL;
+  tth_stream_drop_out(session, stream);
+  size_t at = 0;
+  for (size_t next; (next = at + TTH_FRAME_HEADER + tth_get32(out->data + at)) < out->len;) at = next;
+  out->len -= at;
+  memmove(out->data, out->data + at, out->len);
+  append(session, stream, out);
+  tth_stream_make_ready(session, stream);
+}
+
+void tth_stream_free(tth_session *session, tth_stream *stream) {
+  stream->want_writable = false;
+  tth_stream_drop_out(session, stream);
+  tether_cause_unref(stream->cause);
+  tth_stream_drop_message(stream);
+  tth_window_release(session, stream);
+  for (int kind = 0; kind < TTH_LISTS; kind++) tth_list_leave(stream, (tth_list_kind)kind);
+  free(stream);
+}
+
+/* ---- For the owner ------------------------------------------------------------------------- */
+
+tth_stream *tth_session_open(tth_session *session, void *user, tth_out *out) {
+  tth_stream *stream = calloc(1, sizeof *stream);
+  if (!stream) return NULL;
+  stream->state = TTH_STREAM_QUEUED;
+  stream->user = user;
+  stream->out_end = &stream->out;
+  append(session, stream, out);
+  tth_list_push(&session->queued, stream);
+  return stream;
+}
+
+/* The owner hears no more of the stream. */
+static void let_go(tth_stream *stream) {
+  stream->user = NULL;
+  stream->want_writable = false;
+  tth_list_leave(stream, TTH_LIST_WRITABLE);
+  tth_stream_drop_message(stream);
+}
+
+void tth_session_cancel(tth_session *session, tth_stream *stream, const tether_cause *cause) {
+  let_go(stream);
+  if (stream->state == TTH_STREAM_QUEUED) {
+    tth_stream_free(session, stream);
+    return;
+  }
+  tth_stream_drop_out(session, stream);
+  tth_window_release(session, stream);
+  stream->state = TTH_STREAM_CANCELLED;
+  stream->cause = tether_cause_ref(cause ? cause : tether_cause_canceled());
+  tth_list_push(&session->cancels, stream);
+}
+
+void tth_session_send(tth_session *session, tth_stream *stream, tth_out *out) {
+  if (stream->cancel_seen) { /* the peer skips it, and gives no credit for it */
+    tth_out_free(out);
+    return;
+  }
+  append(session, stream, out);
+  tth_stream_make_ready(session, stream);
+}
+
+void tth_session_drop_output(tth_session *session, tth_stream *stream) { tth_stream_drop_out(session, stream); }
+
+void tth_session_finish(tth_session *session, tth_stream *stream, tth_out *out) {
+  let_go(stream);
+  tth_window_release(session, stream);
+  stream->state = TTH_STREAM_FINISHED;
+  append(session, stream, out);
+  if (stream->cancel_seen)
+    tth_stream_keep_trailers(session, stream);
+  else
+    tth_stream_make_ready(session, stream);
+}
+
+void tth_session_want_writable(tth_session *session, tth_stream *stream) {
+  if (tth_list_has(&session->writable, stream)) return;
+  stream->want_writable = true;
+  tell_if_writable(session, stream);
+}
+
+void *tth_session_next_writable(tth_session *session) {
+  tth_stream *stream = tth_list_pop(&session->writable);
+  return stream ? stream->user : NULL;
+}
+
+void *tth_session_pop_queued(tth_session *session) {
+  tth_stream *stream = tth_list_pop(&session->queued);
+  if (!stream) return NULL;
+  void *user = stream->user;
+  tth_stream_free(session, stream);
+  return user;
+}
+
+void *tth_session_pop_user(tth_session *session) {
+  void *user = tth_session_pop_queued(session);
+  if (user) return user;
+  for (tth_stream *stream; (stream = tth_streams_any(&session->streams));) {
+    tth_streams_remove(&session->streams, stream);
+    user = stream->user;
+    tth_stream_free(session, stream);
+    if (user) return user;
+  }
+  return NULL;
+}
