@@ -1,45 +1,39 @@
-/* Happy path: the parent makes a directory for the socket, forks and executes itself as the server, waits for the
- * byte that says it listens, measures, closes the server's standard input, and waits for it to end.
- * Failures: any of it, in either process, ends the program with a message and status 1; a server whose parent has died
- * reads the end of its standard input and leaves. */
+/* Happy path: the parent makes a directory for the sockets, forks and executes itself as the servers, the last of the
+ * chain first, waits for the byte of each that says it listens, measures, closes the servers' standard input, and waits
+ * for them to end.
+ * Failures: any of it, in any process, ends the program with a message and status 1; a server whose parent has died
+ * is killed. */
 #include "bench/harness.h"
 
 #include <errno.h>
 #include <getopt.h>
-#include <pthread.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#define WARMUP_SECONDS 0.3
-#define SAMPLES_MAX ((size_t)4 << 20)
+#include "bench/load.h"
 
-struct bench_run {
-  const bench_options *options;
-  double seconds;      /* measured */
-  int64_t measured;    /* calls in that time */
-  _Atomic int64_t all; /* calls, warm-up included */
-
-  int64_t *samples_ns;
-  size_t sample_count;
-
-  _Atomic bool stop;
-  pthread_mutex_t mu;
-  pthread_cond_t idle;
-  int in_flight; /* under mu: chains of calls that have not ended */
-};
+#define HOPS_MAX 8
+#define ADDRESS_SIZE 64
+#define SHARED_FD "BENCH_SHARED_FD"
 
 struct server {
   pid_t pid;
   int stdin_fd;
+  char address[ADDRESS_SIZE];
 };
+
+/* What the processes of a run share. */
+static struct shared {
+  int64_t counters[BENCH_COUNTERS];
+  uint16_t port; /* of the server that started last */
+} * shared;
 
 void bench_fail(const char *format, ...) {
   va_list args;
@@ -51,71 +45,74 @@ void bench_fail(const char *format, ...) {
   exit(1);
 }
 
-static void sleep_seconds(double seconds) {
-  struct timespec left = {.tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
-  while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+/* ---- Shared memory ------------------------------------------------------------------------- */
+
+/* The first process makes it, the others inherit it. */
+static void share(void) {
+  const char *inherited = getenv(SHARED_FD);
+  int fd = inherited ? atoi(inherited) : memfd_create("bench", 0);
+  if (fd < 0 || (!inherited && ftruncate(fd, sizeof *shared) != 0)) bench_fail("no shared memory");
+  shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (shared == MAP_FAILED) bench_fail("no shared memory");
+  char text[16];
+  snprintf(text, sizeof text, "%d", fd);
+  setenv(SHARED_FD, text, 1);
+}
+
+int64_t bench_count(bench_counter counter) { return __atomic_load_n(&shared->counters[counter], __ATOMIC_SEQ_CST); }
+
+void bench_count_add(bench_counter counter, int64_t by) {
+  __atomic_fetch_add(&shared->counters[counter], by, __ATOMIC_SEQ_CST);
+}
+
+void bench_count_max(bench_counter counter, int64_t value) {
+  int64_t seen = bench_count(counter);
+  while (seen < value && !__atomic_compare_exchange_n(&shared->counters[counter], &seen, value, false, __ATOMIC_SEQ_CST,
+                                                      __ATOMIC_SEQ_CST)) {
   }
 }
 
-/* ---- Making calls -------------------------------------------------------------------------- */
-
-void bench_one_by_one(bench_run *run, void (*call)(void *data), void *data) {
-  run->samples_ns = malloc(SAMPLES_MAX * sizeof *run->samples_ns);
-  if (!run->samples_ns) bench_fail("out of memory");
-  int64_t calls = 0, warm_ns = bench_now_ns() + (int64_t)(WARMUP_SECONDS * 1e9);
-  for (; bench_now_ns() < warm_ns; calls++) call(data);
-  int64_t begin_ns = bench_now_ns(), end_ns = begin_ns + (int64_t)(run->options->seconds * 1e9), before_ns = begin_ns;
-  while (before_ns < end_ns) {
-    call(data);
-    int64_t after_ns = bench_now_ns();
-    if (run->sample_count < SAMPLES_MAX) run->samples_ns[run->sample_count++] = after_ns - before_ns;
-    run->measured++;
-    before_ns = after_ns;
+void bench_count_wait(bench_counter counter, int64_t value) {
+  int64_t end_ns = bench_now_ns() + INT64_C(30000000000);
+  while (bench_count(counter) < value) {
+    if (bench_now_ns() > end_ns) bench_fail("%lld of %lld", (long long)bench_count(counter), (long long)value);
+    bench_sleep(0.0005);
   }
-  run->seconds = (double)(before_ns - begin_ns) / 1e9;
-  run->all = calls + run->measured;
 }
 
-void bench_load(bench_run *run, void (*start)(void *data), void *data) {
-  run->in_flight = run->options->in_flight;
-  for (int i = 0; i < run->options->in_flight; i++) start(data);
-  sleep_seconds(WARMUP_SECONDS);
-  int64_t begin_ns = bench_now_ns(), begin = run->all;
-  sleep_seconds(run->options->seconds);
-  run->measured = run->all - begin;
-  run->seconds = (double)(bench_now_ns() - begin_ns) / 1e9;
-  run->stop = true;
-  pthread_mutex_lock(&run->mu);
-  while (run->in_flight > 0) pthread_cond_wait(&run->idle, &run->mu);
-  pthread_mutex_unlock(&run->mu);
-}
+/* ---- The servers' processes ---------------------------------------------------------------- */
 
-bool bench_load_again(bench_run *run) {
-  atomic_fetch_add_explicit(&run->all, 1, memory_order_relaxed);
-  if (!atomic_load_explicit(&run->stop, memory_order_relaxed)) return true;
-  pthread_mutex_lock(&run->mu);
-  if (--run->in_flight == 0) pthread_cond_signal(&run->idle);
-  pthread_mutex_unlock(&run->mu);
-  return false;
-}
-
-/* ---- The server's process ------------------------------------------------------------------ */
-
-void bench_serve_until_told(void) {
+void bench_serve_until_told(uint16_t port) {
   char byte = 1;
+  shared->port = port;
   if (write(STDOUT_FILENO, &byte, 1) != 1) bench_fail("the parent has gone");
   while (read(STDIN_FILENO, &byte, 1) > 0) {
   }
 }
 
-static struct server server_start(char **argv, const bench_options *options) {
+/* In the child: becomes the server. */
+static void server_exec(char **argv, const struct server *server, int hop, const char *next) {
+  char *args[64], number[16];
+  int count = 0;
+  while (argv[count] && count < 50) {
+    args[count] = argv[count];
+    count++;
+  }
+  snprintf(number, sizeof number, "%d", hop);
+  char *const own[] = {"--serve", (char *)server->address, "--hop", number, next ? "--next" : NULL, (char *)next, NULL};
+  memcpy(args + count, own, sizeof own);
+  execv("/proc/self/exe", args);
+  bench_fail("exec: %s", strerror(errno));
+}
+
+static void server_start(struct server *server, char **argv, int hop, const char *next) {
   int to[2], from[2];
-  char in_flight[16], byte;
+  char byte;
   if (pipe(to) != 0 || pipe(from) != 0) bench_fail("pipe: %s", strerror(errno));
-  snprintf(in_flight, sizeof in_flight, "%d", options->in_flight);
-  pid_t pid = fork();
-  if (pid < 0) bench_fail("fork: %s", strerror(errno));
-  if (pid == 0) {
+  server->stdin_fd = to[1];
+  server->pid = fork();
+  if (server->pid < 0) bench_fail("fork: %s", strerror(errno));
+  if (server->pid == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     dup2(to[0], STDIN_FILENO);
     dup2(from[1], STDOUT_FILENO);
@@ -123,78 +120,177 @@ static struct server server_start(char **argv, const bench_options *options) {
     close(to[1]);
     close(from[0]);
     close(from[1]);
-    execl("/proc/self/exe", argv[0], "--in-flight", in_flight, "--serve", options->address, (char *)NULL);
-    bench_fail("exec: %s", strerror(errno));
+    server_exec(argv, server, hop, next);
   }
   close(to[0]);
   close(from[1]);
   if (read(from[0], &byte, 1) != 1) bench_fail("the server did not start");
   close(from[0]);
-  return (struct server){.pid = pid, .stdin_fd = to[1]};
 }
 
-static void server_stop(struct server server) {
-  int status;
-  close(server.stdin_fd);
-  if (waitpid(server.pid, &status, 0) != server.pid || status != 0) bench_fail("the server failed");
+static void servers_start(struct server *servers, int hops, char **argv, const bench_options *options,
+                          const char *dir) {
+  const char *next = NULL;
+  for (int hop = hops - 1; hop >= 0; hop--) {
+    struct server *server = &servers[hop];
+    if (options->tcp)
+      snprintf(server->address, ADDRESS_SIZE, "127.0.0.1:0");
+    else
+      snprintf(server->address, ADDRESS_SIZE, "%s/%d", dir, hop);
+    server_start(server, argv, hop, next);
+    if (options->tcp) snprintf(server->address, ADDRESS_SIZE, "127.0.0.1:%u", shared->port);
+    next = server->address;
+  }
+}
+
+static void servers_stop(struct server *servers, int hops) {
+  for (int hop = 0; hop < hops; hop++) {
+    int status;
+    close(servers[hop].stdin_fd);
+    if (waitpid(servers[hop].pid, &status, 0) != servers[hop].pid || status != 0) bench_fail("a server failed");
+    unlink(servers[hop].address);
+  }
+}
+
+/* ---- Memory -------------------------------------------------------------------------------- */
+
+static int64_t bytes_of(const char *path) {
+  char line[256];
+  long long kib = -1;
+  FILE *file = fopen(path, "re");
+  while (file && kib < 0 && fgets(line, sizeof line, file))
+    if (strncmp(line, "RssAnon:", 8) == 0) kib = atoll(line + 8);
+  if (kib < 0) bench_fail("no RssAnon in %s", path);
+  fclose(file);
+  return kib * 1024;
+}
+
+static void look(const bench_run *run, int64_t *client, int64_t *server) {
+  char path[64];
+  bench_sleep(0.2);
+  snprintf(path, sizeof path, "/proc/%d/status", (int)run->server_pid);
+  *client = bytes_of("/proc/self/status");
+  *server = bytes_of(path);
+}
+
+void bench_memory_before(bench_run *run) { look(run, &run->client_bytes, &run->server_bytes); }
+
+void bench_memory_after(bench_run *run, int things) {
+  int64_t client, server;
+  look(run, &client, &server);
+  bench_print(run, "client_bytes", (double)(client - run->client_bytes) / things);
+  bench_print(run, "server_bytes", (double)(server - run->server_bytes) / things);
 }
 
 /* ---- Results ------------------------------------------------------------------------------- */
+
+void bench_print(bench_run *run, const char *name, double value) {
+  printf("%s=%.2f ", name, value);
+  run->printed = true;
+}
 
 static void print_usage_of(const char *who, int whose, double calls) {
   struct rusage usage;
   getrusage(whose, &usage);
   double us = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 +
               (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
-  printf(" %s_cpu_us=%.2f %s_switches=%.2f", who, us / calls, who, (double)usage.ru_nvcsw / calls);
+  printf("%s_cpu_us=%.2f %s_switches=%.2f ", who, us / calls, who, (double)usage.ru_nvcsw / calls);
 }
 
 static void print_results(bench_run *run) {
-  if (run->measured == 0) bench_fail("no call ended in time");
   if (run->sample_count > 0) {
     double p99_ns = bench_p99(run->samples_ns, run->sample_count); /* sorts them */
-    printf("p50_us=%.2f p99_us=%.2f ", (double)run->samples_ns[run->sample_count / 2] / 1e3, p99_ns / 1e3);
+    bench_print(run, "p50_us", (double)run->samples_ns[run->sample_count / 2] / 1e3);
+    bench_print(run, "p99_us", p99_ns / 1e3);
   }
-  printf("rate=%.0f", (double)run->measured / run->seconds);
-  print_usage_of("client", RUSAGE_SELF, (double)run->all);
-  print_usage_of("server", RUSAGE_CHILDREN, (double)run->all);
+  if (run->measured > 0) {
+    bench_print(run, "rate", (double)run->measured / run->seconds);
+    print_usage_of("client", RUSAGE_SELF, (double)run->all);
+    print_usage_of("server", RUSAGE_CHILDREN, (double)run->all);
+  }
+  if (!run->printed) bench_fail("no call ended in time");
   putchar('\n');
 }
 
-int bench_main(int argc, char **argv, const bench_program *program) {
+/* ---- main ---------------------------------------------------------------------------------- */
+
+/* Reads the options; false if one is unknown. *serve: this is to be a server. */
+static bool parse(int argc, char **argv, bench_options *options, bool *serve) {
+  enum { IN_FLIGHT, SECONDS, BYTES, TCP, THREADS, POOLED, CONNECTIONS, SERVE, HOP, NEXT };
   static const struct option known[] = {
-      {"in-flight", required_argument, NULL, 'n'},
-      {"seconds", required_argument, NULL, 's'},
-      {"serve", required_argument, NULL, 'S'},
+      {"in-flight", required_argument, NULL, IN_FLIGHT},
+      {"seconds", required_argument, NULL, SECONDS},
+      {"bytes", required_argument, NULL, BYTES},
+      {"tcp", no_argument, NULL, TCP},
+      {"threads", no_argument, NULL, THREADS},
+      {"pooled", no_argument, NULL, POOLED},
+      {"connections", required_argument, NULL, CONNECTIONS},
+      {"serve", required_argument, NULL, SERVE},
+      {"hop", required_argument, NULL, HOP},
+      {"next", required_argument, NULL, NEXT},
       {0},
   };
-  bench_options options = {.in_flight = 1, .seconds = 1};
-  bool serve = false;
+  *options = (bench_options){.in_flight = 1, .seconds = 1, .bytes = BENCH_PAYLOAD_BYTES};
   for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
-    if (option == 'n') options.in_flight = atoi(optarg);
-    if (option == 's') options.seconds = atof(optarg);
-    if (option == 'S') {
-      serve = true;
-      options.address = optarg;
+    switch (option) {
+      case IN_FLIGHT:
+        options->in_flight = atoi(optarg);
+        break;
+      case SECONDS:
+        options->seconds = atof(optarg);
+        break;
+      case BYTES:
+        options->bytes = atoi(optarg);
+        break;
+      case TCP:
+        options->tcp = true;
+        break;
+      case THREADS:
+        options->threads = true;
+        break;
+      case POOLED:
+        options->pooled = true;
+        break;
+      case CONNECTIONS:
+        options->connections = atoi(optarg);
+        break;
+      case SERVE:
+        options->address = optarg;
+        break;
+      case HOP:
+        options->hop = atoi(optarg);
+        break;
+      case NEXT:
+        options->next = optarg;
+        break;
+      default:
+        return false;
     }
-    if (option == '?') return 2;
   }
-  if (options.in_flight < 1 || options.seconds <= 0) bench_fail("--in-flight and --seconds must be above 0");
+  *serve = options->address != NULL;
+  return options->in_flight > 0 && options->seconds > 0 && options->bytes > 0;
+}
+
+int bench_main(int argc, char **argv, const bench_program *program) {
+  bench_options options;
+  bool serve;
+  if (!parse(argc, argv, &options, &serve)) return 2;
+  share();
   if (serve) {
     program->serve(&options);
     return 0;
   }
-  char dir[] = "/tmp/tether-bench-XXXXXX", address[64];
+  struct server servers[HOPS_MAX];
+  int hops = program->hops ? program->hops : 1;
+  char dir[] = "/tmp/tether-bench-XXXXXX";
   if (!mkdtemp(dir)) bench_fail("mkdtemp: %s", strerror(errno));
-  snprintf(address, sizeof address, "%s/s", dir);
-  options.address = address;
-  bench_run run = {.options = &options, .mu = PTHREAD_MUTEX_INITIALIZER, .idle = PTHREAD_COND_INITIALIZER};
-  struct server server = server_start(argv, &options);
-  program->measure(&options, &run);
-  server_stop(server);
-  print_results(&run);
-  free(run.samples_ns);
-  unlink(address);
+  servers_start(servers, hops, argv, &options, dir);
+  options.address = servers[0].address;
+  bench_run *run = bench_run_new(&options, servers[0].pid);
+  program->measure(&options, run);
+  servers_stop(servers, hops);
+  print_results(run);
+  bench_run_free(run);
   rmdir(dir);
   return 0;
 }

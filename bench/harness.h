@@ -1,14 +1,16 @@
 /* bench/harness.h: what every benchmark program shares, ours and the peers' (C and C++).
  *
- *   PROGRAM [--in-flight N] [--seconds S]
+ *   PROGRAM [--in-flight N] [--seconds S] [--bytes N] [--tcp] [--threads] [--connections N] ...
  *
- * starts itself a second time as the server (a child with --serve ADDRESS), warms up, measures and prints one line of
- * NAME=VALUE fields, all per call:
+ * starts itself again as the server (a child with --serve ADDRESS), or as a chain of them, warms up, measures and
+ * prints one line of NAME=VALUE fields, all per call:
  *
  *   p50_us, p99_us    latency, in programs that make one call at a time
  *   rate              calls per second
  *   client_cpu_us, server_cpu_us, client_switches, server_switches
- *                     processor time and voluntary context switches, warm-up included */
+ *                     processor time and voluntary context switches, warm-up included
+ *
+ * or what the program measures instead. Contexts and timers need no server: see "Work inside one process". */
 #ifndef TETHER_BENCH_HARNESS_H
 #define TETHER_BENCH_HARNESS_H
 
@@ -20,16 +22,26 @@
 extern "C" {
 #endif
 
-/* What every call of every program carries. */
-#define BENCH_PAYLOAD_BYTES 100
+/* What every call of every program carries, beside a payload. */
 #define BENCH_METADATA_KEY "x-request-id"
 #define BENCH_METADATA_VALUE "4bf92f3577b34da6a3ce929d0e0e4736"
 #define BENCH_TIMEOUT_SECONDS 10
+#define BENCH_PAYLOAD_BYTES 100 /* if the options do not say otherwise */
 
 typedef struct bench_options {
-  int in_flight;
+  int in_flight; /* default 1 */
   double seconds;
-  const char *address; /* the path of a unix socket that does not exist yet */
+  int bytes;       /* of the payload */
+  bool tcp;        /* over 127.0.0.1 instead of a unix socket */
+  bool threads;    /* in_flight threads that block instead of callbacks */
+  bool pooled;     /* the handler may block: it does not run on an I/O thread */
+  int connections; /* of programs that measure those */
+
+  /* A server's own address, or the address of the first one: the path of a unix socket, or HOST:PORT with port 0 until
+   * the server has chosen one. */
+  const char *address;
+  int hop;          /* a server's number in the chain, from 0 */
+  const char *next; /* the address of the next server in the chain; NULL for the last */
 } bench_options;
 
 /* A measurement under way. */
@@ -38,15 +50,16 @@ typedef struct bench_run bench_run;
 typedef struct bench_program {
   /* The child: serves at options->address until bench_serve_until_told returns. */
   void (*serve)(const bench_options *options);
-  /* The parent: makes calls with bench_one_by_one, or bench_load_start and its kin. */
+  /* The parent: makes calls with bench_one_by_one and its kin, or prints with bench_print what it measures itself. */
   void (*measure)(const bench_options *options, bench_run *run);
+  int hops; /* servers, each of which gets the next one's address; 0 means 1 */
 } bench_program;
 
 /* main() of a program; returns its exit status. */
 int bench_main(int argc, char **argv, const bench_program *program);
 
-/* The server: tells the parent that calls may come, and returns when it is to end. */
-void bench_serve_until_told(void);
+/* The server: tells the parent that calls may come (over tcp: at this port), and returns when it is to end. */
+void bench_serve_until_told(uint16_t port);
 
 /* Prints the message and ends the process with status 1. */
 void bench_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
@@ -58,6 +71,34 @@ void bench_one_by_one(bench_run *run, void (*call)(void *data), void *data);
  * its callback asks bench_load_again whether to begin another. Returns when all have ended. */
 void bench_load(bench_run *run, void (*start)(void *data), void *data);
 bool bench_load_again(bench_run *run);
+
+/* The same with options->in_flight threads, each of which makes one call after the other. */
+void bench_threads(bench_run *run, void (*call)(void *data), void *data);
+
+/* Adds NAME=VALUE to the line of results. */
+void bench_print(bench_run *run, const char *name, double value);
+
+/* Counters that all processes of a run share; 0 at first. */
+typedef enum bench_counter { BENCH_HELD, BENCH_ENDED, BENCH_LAST_NS, BENCH_COUNTERS } bench_counter;
+
+int64_t bench_count(bench_counter counter);
+void bench_count_add(bench_counter counter, int64_t by);
+void bench_count_max(bench_counter counter, int64_t value);
+
+/* Waits until a counter has reached a value; ends the process if that takes more than 30 s. */
+void bench_count_wait(bench_counter counter, int64_t value);
+
+/* How much this process and the first server's grow in between, per thing, as client_bytes and server_bytes: of memory
+ * that is not shared (RssAnon). Waits a moment before each look. */
+void bench_memory_before(bench_run *run);
+void bench_memory_after(bench_run *run, int things);
+
+/* CLOCK_MONOTONIC. */
+int64_t bench_now_ns(void);
+void bench_sleep(double seconds);
+
+/* Sorts the samples. */
+double bench_p99(int64_t *samples, size_t count);
 
 /* ---- Work inside one process --------------------------------------------------------------- */
 
@@ -77,14 +118,8 @@ double bench_time_ns(double seconds, int threads, void (*work)(int64_t times, vo
 /* Processors this process may use: what Go takes for its number of threads. */
 int bench_processors(void);
 
-/* CLOCK_MONOTONIC. */
-int64_t bench_now_ns(void);
-
 /* A timeout of a minute to an hour. `state` is of the generator, not 0. */
 int64_t bench_far_ns(uint64_t *state);
-
-/* Sorts the samples. */
-double bench_p99(int64_t *samples, size_t count);
 
 #ifdef __cplusplus
 }

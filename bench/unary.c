@@ -1,22 +1,14 @@
-/* Unary calls with a deadline and a metadata entry: one at a time, blocking, or many by callback. */
-#include <stdio.h>
-#include <string.h>
-
-#include "bench.tether.h"
-#include "bench/harness.h"
+/* Unary calls with a deadline and a metadata entry: one at a time, blocking; or many, by callbacks or by threads. */
+#include "bench/ours.h"
 
 struct caller {
   bench_run *run;
+  const bench_options *run_options;
   tether_client *client;
   tether_call_options options;
   Bench__V1__Payload request;
-  uint8_t data[BENCH_PAYLOAD_BYTES];
+  tether_call *(*call)(tether_client *, const tether_ctx *, const Bench__V1__Payload *, const tether_call_options *);
 };
-
-static const char *url_of(const bench_options *options, char *url, size_t size) {
-  snprintf(url, size, "ipc://%s", options->address);
-  return url;
-}
 
 static tether_code echo(const tether_ctx *ctx, tether_call *call, const Bench__V1__Payload *request,
                         Bench__V1__Payload *reply, void *data) {
@@ -29,27 +21,18 @@ static tether_code echo(const tether_ctx *ctx, tether_call *call, const Bench__V
 }
 
 static void serve(const bench_options *options) {
-  static const bench_v1_echo_service service = {.unary = echo};
-  char url[128];
+  static const bench_v1_echo_service service = {.unary = echo, .pooled = echo};
   tether_server *server;
-  if (tether_server_open(NULL, &server) != TETHER_OK || bench_v1_echo_register(server, &service, NULL) != TETHER_OK ||
-      tether_server_listen(server, url_of(options, url, sizeof url)) != TETHER_OK)
-    bench_fail("the server cannot listen at %s", options->address);
-  bench_serve_until_told();
-  tether_server_close(server);
-}
-
-static void check(tether_call *call) {
-  if (tether_call_code(call) != TETHER_OK) bench_fail("a call failed: %s", tether_call_message(call));
-  if (bench_v1_echo_unary_reply(call)->data.len != BENCH_PAYLOAD_BYTES) bench_fail("a wrong reply");
+  if (tether_server_open(NULL, &server) != TETHER_OK || bench_v1_echo_register(server, &service, NULL) != TETHER_OK)
+    bench_fail("no server");
+  ours_serve(options, server, NULL);
 }
 
 static void call_once(void *data) {
   struct caller *caller = data;
   TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), BENCH_TIMEOUT_SECONDS * TETHER_SEC);
-  TETHER_SCOPED_CALL tether_call *call =
-      bench_v1_echo_client_unary(caller->client, ctx, &caller->request, &caller->options);
-  check(call);
+  TETHER_SCOPED_CALL tether_call *call = caller->call(caller->client, ctx, &caller->request, &caller->options);
+  ours_check(call, caller->run_options);
 }
 
 static void call_ended(tether_call *call, void *data);
@@ -62,27 +45,26 @@ static void call_start(void *data) {
 
 static void call_ended(tether_call *call, void *data) {
   struct caller *caller = data;
-  check(call);
+  ours_check(call, caller->run_options);
   if (bench_load_again(caller->run)) call_start(caller);
 }
 
 static void measure(const bench_options *options, bench_run *run) {
-  char url[128];
-  struct caller caller = {.run = run, .request = BENCH__V1__PAYLOAD__INIT};
-  memset(caller.data, 'x', sizeof caller.data);
-  caller.request.data = (ProtobufCBinaryData){.data = caller.data, .len = sizeof caller.data};
-  tether_metadata *metadata = tether_metadata_new();
-  if (tether_metadata_add(metadata, BENCH_METADATA_KEY, BENCH_METADATA_VALUE) != TETHER_OK) bench_fail("no metadata");
-  caller.options = (tether_call_options){.metadata = metadata, .wait_for_ready = true};
-  if (tether_client_open(url_of(options, url, sizeof url), NULL, &caller.client) != TETHER_OK) bench_fail("no client");
-  if (options->in_flight == 1) {
-    bench_one_by_one(run, call_once, &caller);
-  } else {
-    caller.options.timeout_ns = BENCH_TIMEOUT_SECONDS * TETHER_SEC;
+  struct caller caller = {.run = run, .run_options = options, .call = bench_v1_echo_client_unary};
+  caller.client = ours_client(options, options->address);
+  caller.options = ours_call_options();
+  caller.request = ours_payload(options);
+  if (options->pooled) caller.call = bench_v1_echo_client_pooled;
+  if (options->in_flight > 1 && !options->threads) {
     bench_load(run, call_start, &caller);
+  } else {
+    caller.options.timeout_ns = 0; /* the context has it */
+    if (options->threads)
+      bench_threads(run, call_once, &caller);
+    else
+      bench_one_by_one(run, call_once, &caller);
   }
   tether_client_close(caller.client);
-  tether_metadata_free(metadata);
 }
 
 int main(int argc, char **argv) { return bench_main(argc, argv, &(bench_program){.serve = serve, .measure = measure}); }
