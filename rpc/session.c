@@ -108,8 +108,7 @@ static bool on_hello(tth_session *session, const tth_frame *frame, tth_event *ev
   tth_arena_fini(&arena);
   if (!parsed) return broken(session, event, "a HELLO that does not parse");
   if (!known) return broken(session, event, "a HELLO of a version other than 1");
-  if (session->peer_limits.stream_window_bytes > TTH_CREDIT_MOST)
-    return broken(session, event, "a window beyond 2^31");
+  if (session->peer_limits.stream_window_bytes > TTH_CREDIT_MOST) return broken(session, event, "a window beyond 2^31");
   session->hello_seen = true;
   *event = (tth_event){.type = TTH_EVENT_HELLO};
   return true;
@@ -159,11 +158,8 @@ static bool on_request(tth_session *session, const tth_frame *frame, tth_event *
   }
   tth_window_open(session, stream);
   stream->ended = frame->flags & TTH_FLAG_END;
-  *event = (tth_event){.type = TTH_EVENT_HEADERS,
-                       .stream = stream,
-                       .bytes = frame->payload,
-                       .len = frame->length,
-                       .end = stream->ended};
+  *event = (tth_event){
+      .type = TTH_EVENT_HEADERS, .stream = stream, .bytes = frame->payload, .len = frame->length, .end = stream->ended};
   return true;
 }
 

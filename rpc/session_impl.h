@@ -38,8 +38,8 @@ struct tth_session {
   bool tombstones_used;
 
   /* windows */
-  uint64_t budget;         /* what streams may still take beyond their first window */
-  uint64_t growth_left;    /* of that, what may go into grown windows: the longest message always has room beside them */
+  uint64_t budget;      /* what streams may still take beyond their first window */
+  uint64_t growth_left; /* of that, what may go into grown windows: the longest message always has room beside them */
   tth_stream_list waiting; /* for the budget; served in turn */
   tth_stream_list owed;    /* WINDOW owed */
 
@@ -52,8 +52,8 @@ struct tth_session {
   tth_stream_list queued;      /* client: not opened yet */
   tth_stream_list ready;       /* with output that may leave; served in turn */
   tth_stream_list writable;    /* the owner is to be told */
-  size_t blocked; /* streams whose output waits for credit */
-  size_t pending; /* bytes in out chains that may leave */
+  size_t blocked;              /* streams whose output waits for credit */
+  size_t pending;              /* bytes in out chains that may leave */
   bool going_away;
 };
 

@@ -182,8 +182,8 @@ void tth_window_release(tth_session *session, tth_stream *stream) {
 /* Doubles the window of a reader that keeps up with a sender that is short of credit. */
 static void grow(tth_session *session, tth_stream *stream) {
   tth_window *in = &stream->in;
-  uint64_t size = size_of(session, stream), more = own(session, stream);
-  if (more >= TTH_WINDOW_MOST || 4 * in->unread >= size || 4 * in->credit >= size) return;
+  uint64_t more = own(session, stream);
+  if (more >= TTH_WINDOW_MOST || 4 * in->unread >= size_of(session, stream) || 4 * in->credit >= more) return;
   if (more > TTH_WINDOW_MOST - more) more = TTH_WINDOW_MOST - more;
   if (session->waiting.first || more > session->growth_left || more > session->budget) return;
   session->budget -= more;

@@ -500,6 +500,197 @@ static void slices_that_contradict_themselves_break_the_session(void **state) {
   }
 }
 
+/* ---- Windows and END ----------------------------------------------------------------------- */
+
+static void add_window(struct bytes *b, uint32_t stream, uint32_t more) {
+  Tether__V1__Window window = TETHER__V1__WINDOW__INIT;
+  window.bytes = more;
+  uint8_t payload[16];
+  add_frame(b, TTH_WINDOW, 0, stream, payload, tether__v1__window__pack(&window, payload));
+}
+
+/* A session with stream 1 open, at the server with `flags` on its HEADERS. */
+static tth_session *with_stream(tth_role role, uint8_t flags, tth_stream **stream) {
+  tth_session *session = greeted(role, 4);
+  if (role == TTH_CLIENT) {
+    *stream = tth_session_open(session, &user_a, request(TETHER_FOREVER, 1));
+    assert_string_equal(filled(session, 0, 65536), "2:1 3:1 ");
+    return session;
+  }
+  static struct bytes b;
+  b.len = 0;
+  add_frame(&b, TTH_HEADERS, flags, 1, NULL, 0);
+  tth_event event = only_event(session, &b);
+  assert_int_equal(event.type, TTH_EVENT_HEADERS);
+  assert_int_equal(event.end, flags == TTH_FLAG_END);
+  *stream = event.stream;
+  event.stream->user = &user_a;
+  return session;
+}
+
+static void messages_beyond_the_window_break_the_session(void **state) {
+  (void)state;
+  static const uint8_t zeros[16000];
+  for (int role = TTH_CLIENT; role <= TTH_SERVER; role++) {
+    for (int sliced = 0; sliced < 2; sliced++) {
+      tth_stream *stream;
+      tth_session *session = with_stream((tth_role)role, 0, &stream);
+      static struct bytes b;
+      b.len = 0;
+      if (sliced) add_frame(&b, TTH_MESSAGE, TTH_FLAG_FIRST | TTH_FLAG_MORE, 1, "\0\1\x86\xa0", 4); /* 100000 */
+      for (int i = 0; i < 5; i++) add_frame(&b, TTH_MESSAGE, sliced ? TTH_FLAG_MORE : 0, 1, zeros, sizeof zeros);
+      tth_session_input(session, b.data, b.len);
+      tth_event event = next(session);
+      for (int i = 0; i < 4 && !sliced; i++, event = next(session)) {
+        assert_int_equal(event.type, TTH_EVENT_MESSAGE);
+        assert_int_equal(event.cost, TTH_FRAME_HEADER + sizeof zeros);
+      }
+      assert_int_equal(event.type, TTH_EVENT_BROKEN); /* also if WINDOW is owed: it has not left */
+      assert_string_equal((const char *)event.bytes, "more than the window allows");
+      drop(session);
+    }
+  }
+}
+
+static void a_stream_that_is_skipped_cannot_break_its_window(void **state) {
+  (void)state;
+  static const uint8_t zeros[16000];
+  for (int role = TTH_CLIENT; role <= TTH_SERVER; role++) {
+    tth_stream *stream;
+    tth_session *session = with_stream((tth_role)role, 0, &stream);
+    static struct bytes b;
+    b.len = 0;
+    if (role == TTH_CLIENT) tth_session_cancel(session, stream, NULL);
+    if (role == TTH_SERVER) {
+      add_frame(&b, TTH_CANCEL, 0, 1, "\x0a\x02\x08\x01", 4);
+      assert_int_equal(only_event(session, &b).type, TTH_EVENT_CANCEL);
+      b.len = 0;
+    }
+    for (int i = 0; i < 10; i++) add_frame(&b, TTH_MESSAGE, 0, 1, zeros, sizeof zeros);
+    assert_int_equal(only_event(session, &b).type, TTH_EVENT_NONE);
+    drop(session);
+  }
+}
+
+static void a_window_that_does_not_parse_or_overflows_breaks_the_session(void **state) {
+  (void)state;
+  static const struct {
+    const char *bytes;
+    size_t len;
+  } bad[] = {{"", 0}, {"xyz", 3}, {"\x08\xff", 2}, {"\x08\x80\x80\x80\x80\x08", 6}, {"\x08\xff\xff\xff\xff\x0f", 6}};
+  static struct bytes b;
+  tth_stream *stream;
+  for (int role = TTH_CLIENT; role <= TTH_SERVER; role++) {
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+      tth_session *session = with_stream((tth_role)role, 0, &stream);
+      b.len = 0;
+      add_frame(&b, TTH_WINDOW, 0, 1, bad[i].bytes, bad[i].len);
+      assert_int_equal(only_event(session, &b).type, TTH_EVENT_BROKEN);
+      drop(session);
+    }
+    tth_session *session = with_stream((tth_role)role, 0, &stream);
+    b.len = 0;
+    add_window(&b, 1, INT32_MAX - 65536); /* the server has the whole first window left, the client all but 13 */
+    add_window(&b, 0, INT32_MAX);
+    add_window(&b, 1, 0);
+    assert_int_equal(only_event(session, &b).type, TTH_EVENT_NONE);
+    b.len = 0;
+    add_window(&b, 1, 14);
+    assert_int_equal(only_event(session, &b).type, TTH_EVENT_BROKEN);
+    drop(session);
+  }
+}
+
+static void the_first_window_is_the_peers_word_but_at_least_64_kib_and_less_than_2_gib(void **state) {
+  (void)state;
+  static const struct {
+    uint32_t said;
+    size_t meant; /* 0: breaks */
+  } cases[] = {{0, 65536}, {65535, 65536}, {65537, 65537}, {INT32_MAX, INT32_MAX}, {(uint32_t)INT32_MAX + 1, 0}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    static struct bytes b;
+    uint8_t payload[64];
+    Tether__V1__Hello hello = TETHER__V1__HELLO__INIT;
+    hello.version = 1;
+    hello.has_stream_window_bytes = i > 0;
+    hello.stream_window_bytes = cases[i].said;
+    b.len = 0;
+    add_frame(&b, TTH_HELLO, 0, 0, payload, tether__v1__hello__pack(&hello, payload));
+    tth_session *session = new_session(TTH_CLIENT);
+    assert_int_equal(only_event(session, &b).type, cases[i].meant ? TTH_EVENT_HELLO : TTH_EVENT_BROKEN);
+    if (cases[i].meant) assert_int_equal(tth_session_peer_limits(session)->stream_window_bytes, cases[i].meant);
+    drop(session);
+  }
+}
+
+static void end_alone_is_an_event_and_not_a_message(void **state) {
+  (void)state;
+  for (int role = TTH_CLIENT; role <= TTH_SERVER; role++) {
+    tth_stream *stream;
+    tth_session *session = with_stream((tth_role)role, 0, &stream);
+    static struct bytes b;
+    b.len = 0;
+    add_frame(&b, TTH_MESSAGE, 0, 1, "one", 3);
+    add_frame(&b, TTH_MESSAGE, TTH_FLAG_END | TTH_FLAG_BARE, 1, NULL, 0);
+    tth_event event = only_event(session, &b);
+    assert_int_equal(event.type, TTH_EVENT_MESSAGE);
+    assert_false(event.end);
+    event = next(session);
+    assert_int_equal(event.type, TTH_EVENT_END);
+    assert_ptr_equal(event.user, &user_a);
+    assert_ptr_equal(event.stream, stream);
+    assert_int_equal(next(session).type, TTH_EVENT_NONE);
+    drop(session);
+  }
+}
+
+static void a_bare_frame_that_is_not_just_end_breaks_the_session(void **state) {
+  (void)state;
+  static const struct {
+    uint8_t flags;
+    size_t len;
+    bool inside; /* a message in slices */
+  } bad[] = {
+      {TTH_FLAG_BARE, 0, false},
+      {TTH_FLAG_BARE | TTH_FLAG_END, 1, false},
+      {TTH_FLAG_BARE | TTH_FLAG_END | TTH_FLAG_MORE, 0, false},
+      {TTH_FLAG_BARE | TTH_FLAG_END | TTH_FLAG_FIRST, 0, false},
+      {TTH_FLAG_BARE | TTH_FLAG_END, 0, true},
+  };
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    tth_stream *stream;
+    tth_session *session = with_stream(TTH_SERVER, 0, &stream);
+    static struct bytes b;
+    b.len = 0;
+    if (bad[i].inside) add_frame(&b, TTH_MESSAGE, TTH_FLAG_FIRST | TTH_FLAG_MORE, 1, "\0\0\0\6abc", 7);
+    add_frame(&b, TTH_MESSAGE, bad[i].flags, 1, "x", bad[i].len);
+    assert_int_equal(only_event(session, &b).type, TTH_EVENT_BROKEN);
+    drop(session);
+  }
+}
+
+static void a_message_after_end_breaks_the_session(void **state) {
+  (void)state;
+  static const uint8_t ends[] = {TTH_FLAG_END, TTH_FLAG_END | TTH_FLAG_BARE};
+  for (int role = TTH_CLIENT; role <= TTH_SERVER; role++) {
+    for (size_t first = 0; first < sizeof ends + 1; first++) {
+      for (size_t then = 0; then < sizeof ends + 1; then++) {
+        if (first == sizeof ends && role == TTH_CLIENT) continue;
+        tth_stream *stream;
+        tth_session *session = with_stream((tth_role)role, first == sizeof ends ? TTH_FLAG_END : 0, &stream);
+        static struct bytes b;
+        b.len = 0;
+        if (first < sizeof ends) add_frame(&b, TTH_MESSAGE, ends[first], 1, NULL, 0);
+        add_frame(&b, TTH_MESSAGE, then < sizeof ends ? ends[then] : 0, 1, NULL, 0);
+        tth_session_input(session, b.data, b.len);
+        if (first < sizeof ends) assert_true(next(session).type != TTH_EVENT_BROKEN);
+        assert_int_equal(next(session).type, TTH_EVENT_BROKEN);
+        drop(session);
+      }
+    }
+  }
+}
+
 /* ---- The rest ------------------------------------------------------------------------------ */
 
 static void only_the_latest_ping_is_answered(void **state) {
@@ -621,6 +812,13 @@ int main(void) {
       cmocka_unit_test(slices_are_put_together_and_an_oversize_message_is_refused_by_its_announced_length),
       cmocka_unit_test(new_calls_do_not_hold_up_a_long_message_for_ever),
       cmocka_unit_test(slices_that_contradict_themselves_break_the_session),
+      cmocka_unit_test(messages_beyond_the_window_break_the_session),
+      cmocka_unit_test(a_stream_that_is_skipped_cannot_break_its_window),
+      cmocka_unit_test(a_window_that_does_not_parse_or_overflows_breaks_the_session),
+      cmocka_unit_test(the_first_window_is_the_peers_word_but_at_least_64_kib_and_less_than_2_gib),
+      cmocka_unit_test(end_alone_is_an_event_and_not_a_message),
+      cmocka_unit_test(a_bare_frame_that_is_not_just_end_breaks_the_session),
+      cmocka_unit_test(a_message_after_end_breaks_the_session),
       cmocka_unit_test(only_the_latest_ping_is_answered),
       cmocka_unit_test(a_ping_leaves_behind_everything_else_and_its_answer_is_an_event),
       cmocka_unit_test(after_goaway_a_client_opens_nothing_and_gets_its_unsent_calls_back),
