@@ -6,6 +6,7 @@
  * of its context (handler) wakes whoever waits here, and every later call returns its code. A handler sees a cut before
  * it sees queued messages; a client reads what came before the status, but nothing once it has itself cut the call. */
 #include <stdio.h>
+#include <string.h>
 
 #include "rpc/encode.h"
 #include "rpc/unpack.h"
@@ -174,16 +175,18 @@ void tether_call_close_send(tether_call *call) {
 
 /* ---- Receiving ----------------------------------------------------------------------------- */
 
-/* Takes the next message off the queue; *in NULL and TETHER_OK: the end. */
+/* Takes the next message off the queue; *in NULL and TETHER_OK: the end. A handler that hits a message which could not
+ * be taken gets its status message set. */
 static tether_code take(tether_call *call, bool block, tth_in **in, bool *done) {
   tth_pipe *pipe = call->pipe;
   tether_code code = TETHER_OK;
+  char why[sizeof pipe->fault_why] = "";
   *done = true;
   *in = NULL;
   pthread_mutex_lock(&pipe->mu);
   for (;;) {
-    bool over = is_over(call, &code);
-    if (over && call->role == TTH_SERVER) break;
+    bool over = is_over(call, &code), server = call->role == TTH_SERVER;
+    if (over && server) break;
     if (pipe->first) {
       *in = pipe->first;
       pipe->first = (*in)->next;
@@ -191,9 +194,12 @@ static tether_code take(tether_call *call, bool block, tth_in **in, bool *done) 
       code = TETHER_OK;
       break;
     }
-    if (over) break;
-    code = pipe->fault;
-    if (code != TETHER_OK || (pipe->no_more && call->role == TTH_SERVER)) break;
+    if (pipe->fault != TETHER_OK) {
+      code = pipe->fault;
+      memcpy(why, pipe->fault_why, sizeof why);
+      break;
+    }
+    if (over || (server && pipe->no_more)) break;
     if (!block) {
       pipe->recv_refused = true;
       *done = false;
@@ -202,7 +208,7 @@ static tether_code take(tether_call *call, bool block, tth_in **in, bool *done) 
     pthread_cond_wait(&pipe->changed, &pipe->mu);
   }
   pthread_mutex_unlock(&pipe->mu);
-  return code;
+  return *why ? tether_call_fail(call, code, "a request of the stream cannot be taken: %s", why) : code;
 }
 
 /* Gives credit back for a message that was taken. */
@@ -216,16 +222,15 @@ static void consumed(tether_call *call, size_t cost) {
   pipe->consumed = 0;
 }
 
-/* A message that cannot be taken ends a client's call, and what a handler can receive. */
+/* A message that cannot be taken ends what can be received, and a client's call if its status has not come already. */
 static tether_code refuse(tether_call *call, tether_code code, const char *why) {
   char text[256];
-  if (call->role == TTH_SERVER) {
-    tth_pipe_fault(call, code, why);
-    return code;
-  }
+  tth_pipe_cut(call->pipe);
+  tth_pipe_fault(call, code, why);
+  if (call->role == TTH_SERVER) return tether_call_fail(call, code, "a request of the stream cannot be taken: %s", why);
   snprintf(text, sizeof text, "a reply cannot be unpacked: %s", why);
   tth_client_call_refuse(call, code, text);
-  return tether_call_wait(call);
+  return code;
 }
 
 static tether_code receive(tether_call *call, const ProtobufCMessage **message, bool block, bool *done) {
@@ -243,14 +248,12 @@ static tether_code receive(tether_call *call, const ProtobufCMessage **message, 
     code = tth_unpack(type, in->bytes, in->len, pipe->max_unpacked_bytes, &pipe->arena, why, sizeof why, &unpacked);
     if (code != TETHER_OK) code = refuse(call, code, why);
     consumed(call, in->cost);
-    *message = unpacked;
+    if (code == TETHER_OK) *message = unpacked;
     in->next = NULL;
     tth_in_free(in);
   } else if (code == TETHER_OK && *done) {
     *message = NULL;
   }
-  if (code != TETHER_OK && call->role == TTH_SERVER && code == pipe->fault)
-    code = tether_call_fail(call, code, "a request of the stream cannot be taken: %s", pipe->fault_why);
   return code;
 }
 
@@ -270,6 +273,7 @@ tether_code tether_call_wait_initial(tether_call *call) {
   tether_code code = TETHER_OK;
   pthread_mutex_lock(&pipe->mu);
   while (!pipe->initial_known && !is_over(call, &code)) pthread_cond_wait(&pipe->changed, &pipe->mu);
+  if (pipe->initial_known) code = TETHER_OK;
   pthread_mutex_unlock(&pipe->mu);
   return code;
 }
@@ -280,7 +284,7 @@ void tether_call_on_ready(tether_call *call, tether_call_ready_fn ready, void *d
   pthread_mutex_lock(&pipe->mu);
   pipe->ready = ready;
   pipe->ready_data = data;
-  bool tell = call->role == TTH_CLIENT && pipe->initial_known && !pipe->initial_told;
+  bool tell = call->role == TTH_CLIENT && (pipe->initial_known || pipe->over) && !pipe->initial_told;
   if (tell) pipe->initial_told = true;
   pthread_mutex_unlock(&pipe->mu);
   if (tell) ready(call, TETHER_HAS_INITIAL, data);

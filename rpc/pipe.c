@@ -48,7 +48,7 @@ static void unlock_and_tell(tether_call *call, unsigned what) {
   if (!pipe->send_refused) what &= ~(unsigned)TETHER_CAN_SEND;
   if (what & TETHER_CAN_RECV) pipe->recv_refused = false;
   if (what & TETHER_CAN_SEND) pipe->send_refused = false;
-  if (!ready || !pipe->initial_known || pipe->initial_told || call->role == TTH_SERVER)
+  if (!ready || !(pipe->initial_known || pipe->over) || pipe->initial_told || call->role == TTH_SERVER)
     what &= ~(unsigned)TETHER_HAS_INITIAL;
   if (what & TETHER_HAS_INITIAL) pipe->initial_told = true;
   pthread_cond_broadcast(&pipe->changed);
@@ -112,7 +112,7 @@ void tth_pipe_writable(tether_call *call) {
 
 void tth_pipe_wake(tether_call *call) {
   pthread_mutex_lock(&call->pipe->mu);
-  call->pipe->initial_known = true;
+  call->pipe->over = true;
   call->pipe->send_tick++;
   unlock_and_tell(call, TETHER_CAN_RECV | TETHER_CAN_SEND | TETHER_HAS_INITIAL);
 }

@@ -37,7 +37,8 @@ typedef struct tth_pipe {
   bool cut;            /* ended from here: what is queued does not count any more */
   bool recv_refused;   /* a try found nothing: `ready` is owed */
   bool send_refused;   /* likewise */
-  bool initial_known;  /* client: initial metadata have come, or never will */
+  bool initial_known;  /* client: initial metadata have come, or messages without any */
+  bool over;           /* the call has ended (client), or its context has (handler) */
   bool initial_told;   /* client: `ready` was called for it */
   uint64_t send_tick;  /* counts what may have made room */
   tether_code fault;   /* handler: why no more messages can be read */

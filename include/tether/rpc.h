@@ -227,8 +227,9 @@ TETHER_API void tether_call_close_send(tether_call *call);
  * TETHER_OK and a message; or TETHER_OK and NULL: the peer has sent all its messages (client: and the call ended
  *   with TETHER_OK).
  * TETHER_FAILED_PRECONDITION: the method does not stream this way.
- * TETHER_INTERNAL, TETHER_RESOURCE_EXHAUSTED (handler): a request that does not parse or is too large; nothing more
- *   comes. `return` the code as the handler's: the status message is set.
+ * TETHER_INTERNAL, TETHER_RESOURCE_EXHAUSTED: a message that does not parse or is too large; nothing more comes. A
+ *   client's call has ended with it, unless the server's status came before. A handler returns the code as its own:
+ *   the status message is set.
  * Anything else: the call has ended (client), or its context has (handler), with this code. */
 TETHER_API TETHER_MUST_USE tether_code tether_call_recv(tether_call *call, const ProtobufCMessage **message);
 
@@ -236,7 +237,7 @@ TETHER_API TETHER_MUST_USE tether_code tether_call_recv(tether_call *call, const
  * TETHER_FAILED_PRECONDITION also if it has been sent. */
 TETHER_API TETHER_MUST_USE tether_code tether_call_send_initial(tether_call *call);
 
-/* Client: waits until the initial metadata is known: sent by the server, or implied by its first message or by the
+/* Client: waits until the initial metadata is known: sent by the server, or implied by its first message or by an OK
  * end. TETHER_OK: read it with tether_call_initial_metadata. Else the code of a call that ended before. */
 TETHER_API TETHER_MUST_USE tether_code tether_call_wait_initial(tether_call *call);
 
