@@ -1,6 +1,7 @@
 /* tether-cli: asks the search service from the command line.
  *
  *   tether-cli search --url ipc:///run/search/search.sock --timeout 200ms text editor
+ *   tether-cli search --url ipc:///run/search/search.sock --stream 'lib*' | head
  *
  * Ctrl-C cancels the call: the signal handler may do that directly (tether_ctx_request_cancel), and the shards stop. */
 #include <signal.h>
@@ -17,12 +18,14 @@ enum { EXIT_FAILED = 1, EXIT_INTERRUPTED = 130, QUERY_SIZE = 512 };
 
 static const char *url;
 static int64_t timeout_ns = TETHER_SEC;
-static int limit = 20;
+static int limit; /* 0: the default */
+static bool stream;
 
 static const svc_option options[] = {
     {"url", "URL", "the search service; default $TETHER_SEARCH_URL", SVC_TEXT, &url},
     {"timeout", "DURATION", "how long to wait at most; default 1s", SVC_DURATION, &timeout_ns},
-    {"limit", "N", "how many hits to show, at most 100; default 20", SVC_COUNT, &limit},
+    {"limit", "N", "hits to show; default 20, at most 100; with --stream default all, at most 4096", SVC_COUNT, &limit},
+    {"stream", NULL, "show each hit as soon as it is found, in no order", SVC_FLAG, &stream},
     {0},
 };
 
@@ -51,37 +54,81 @@ static void print_trace(const tether_ctx *ctx) {
   printf("trace   %.32s\n", text + 3);
 }
 
-static void print_hits(const Search__V1__SearchReply *reply) {
-  if (reply->n_hits) printf("%6s  %-32s %-18s %-12s %s\n", "SCORE", "PACKAGE", "VERSION", "SECTION", "SUMMARY");
-  for (size_t i = 0; i < reply->n_hits; i++) {
-    const Search__V1__Hit *hit = reply->hits[i];
-    printf("%6.2f  %-32s %-18.18s %-12.12s %s\n", hit->score, hit->name, hit->version, hit->section, hit->summary);
-  }
-  printf("%zu of %llu matches shown\n", reply->n_hits, (unsigned long long)reply->matched);
+static void print_head(void) {
+  printf("%6s  %-32s %-18s %-12s %s\n", "SCORE", "PACKAGE", "VERSION", "SECTION", "SUMMARY");
 }
 
-static void print_shards(const Search__V1__SearchReply *reply) {
-  for (size_t i = 0; reply->partial && i < reply->n_shards; i++) {
-    const Search__V1__ShardStatus *shard = reply->shards[i];
-    if (*shard->cause) printf("missing %s: %s\n", shard->name, shard->cause);
-  }
+static void print_hit(const Search__V1__Hit *hit) {
+  printf("%6.2f  %-32s %-18.18s %-12.12s %s\n", hit->score, hit->name, hit->version, hit->section, hit->summary);
 }
 
-static int print_result(const tether_call *call, const tether_ctx *ctx, int64_t took_ns) {
+static void print_shards(Search__V1__ShardStatus *const *shards, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    if (*shards[i]->cause && shards[i]->state != SEARCH__V1__SHARD_STATUS__STATE__STATE_ENOUGH)
+      printf("missing %s: %s\n", shards[i]->name, shards[i]->cause);
+}
+
+/* What is known at the end, however it came. Returns the exit code. */
+static int print_end(const tether_call *call, bool partial, int64_t took_ns) {
   tether_code code = tether_call_code(call);
   const tether_cause *cause = tether_call_cause(call);
-  const Search__V1__SearchReply *reply = search_v1_search_search_reply(call);
-  if (reply) print_hits(reply);
-  print_trace(ctx);
-  printf("status  %s%s, %.1f ms\n", tether_code_name(code), reply && reply->partial ? " (partial)" : "",
+  print_trace(tether_call_ctx(call));
+  printf("status  %s%s, %.1f ms\n", tether_code_name(code), partial ? " (partial)" : "",
          (double)took_ns / (double)TETHER_MS);
-  if (reply) print_shards(reply);
   if (*tether_call_message(call)) printf("message %s\n", tether_call_message(call));
   if (cause)
     printf("cause   %s: %s (from %s)\n", tether_cause_code_name(tether_cause_get_code(cause)), tether_cause_text(cause),
            tether_cause_origin(cause));
   if (code == TETHER_OK) return 0;
   return code == TETHER_CANCELLED ? EXIT_INTERRUPTED : EXIT_FAILED;
+}
+
+static const tether_call_options call_options = {.timeout_ns = TETHER_FOREVER}; /* the context has the deadline */
+
+static int search_once(tether_client *client, const tether_ctx *ctx, const char *query) {
+  Search__V1__SearchRequest ask = SEARCH__V1__SEARCH_REQUEST__INIT;
+  ask.query = (char *)query;
+  ask.limit = (uint32_t)limit;
+  int64_t started_ns = tether_now_ns();
+  TETHER_SCOPED_CALL tether_call *call = search_v1_search_client_search(client, ctx, &ask, &call_options);
+  int64_t took_ns = tether_now_ns() - started_ns;
+  const Search__V1__SearchReply *reply = search_v1_search_search_reply(call);
+  if (reply) {
+    if (reply->n_hits) print_head();
+    for (size_t i = 0; i < reply->n_hits; i++) print_hit(reply->hits[i]);
+    printf("%zu of %llu matches shown\n", reply->n_hits, (unsigned long long)reply->matched);
+    print_shards(reply->shards, reply->n_shards);
+  }
+  return print_end(call, reply && reply->partial, took_ns);
+}
+
+/* The last part is read before the end is known, so it is printed at once. */
+static void print_summary(const Search__V1__SearchSummary *summary) {
+  printf("%llu matches shown%s\n", (unsigned long long)summary->hits, summary->full ? "; there may be more" : "");
+  print_shards(summary->shards, summary->n_shards);
+}
+
+static int search_stream(tether_client *client, tether_ctx *ctx, const char *query) {
+  Search__V1__SearchStreamRequest ask = SEARCH__V1__SEARCH_STREAM_REQUEST__INIT;
+  ask.query = (char *)query;
+  ask.limit = (uint32_t)limit;
+  int64_t started_ns = tether_now_ns();
+  bool partial = false, any = false;
+  const Search__V1__SearchStreamReply *part;
+  TETHER_SCOPED_CALL tether_call *call =
+      search_v1_search_client_search_stream_start(client, ctx, &ask, &call_options, NULL, NULL);
+  while (search_v1_search_search_stream_recv_reply(call, &part) == TETHER_OK && part) {
+    if (part->part_case == SEARCH__V1__SEARCH_STREAM_REPLY__PART_HIT) {
+      if (!any) print_head();
+      any = true;
+      print_hit(part->hit);
+    } else if (part->part_case == SEARCH__V1__SEARCH_STREAM_REPLY__PART_SUMMARY) {
+      print_summary(part->summary);
+      partial = part->summary->partial;
+    }
+    if (fflush(stdout) != 0) tether_ctx_cancel(ctx); /* nobody reads on */
+  }
+  return print_end(call, partial, tether_now_ns() - started_ns);
 }
 
 static int search(tether_client *client, const char *query) {
@@ -91,14 +138,9 @@ static int search(tether_client *client, const char *query) {
     interrupted_ctx = ctx;
     signal(SIGINT, on_sigint);
   }
-  Search__V1__SearchRequest ask = SEARCH__V1__SEARCH_REQUEST__INIT;
-  ask.query = (char *)query;
-  ask.limit = (uint32_t)limit;
-  const tether_call_options call_options = {.timeout_ns = TETHER_FOREVER}; /* the context has the deadline */
-  int64_t started_ns = tether_now_ns();
-  TETHER_SCOPED_CALL tether_call *call = search_v1_search_client_search(client, ctx, &ask, &call_options);
+  int status = stream ? search_stream(client, ctx, query) : search_once(client, ctx, query);
   signal(SIGINT, SIG_DFL); /* before the context goes */
-  return print_result(call, ctx, tether_now_ns() - started_ns);
+  return status;
 }
 
 int main(int argc, char **argv) {

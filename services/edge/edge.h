@@ -18,9 +18,10 @@ typedef struct edge {
   struct evhttp *http;
   edge_mailbox mailbox;
   edge_hangup hangup;
-  edge_request *requests; /* in progress */
-  int replying;           /* replies not yet written out */
-  bool draining;          /* the loop ends with the last of both */
+  struct evbuffer *scratch; /* for what is being written */
+  edge_request *requests;   /* in progress */
+  int replying;             /* replies not yet written out */
+  bool draining;            /* the loop ends with the last of both */
 } edge;
 
 /* Takes every HTTP request: evhttp's generic callback, with the edge as its data. */

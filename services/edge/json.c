@@ -13,25 +13,28 @@ static const char *state_name(Search__V1__ShardStatus__State state) {
       return "down";
     case SEARCH__V1__SHARD_STATUS__STATE__STATE_FAILED:
       return "failed";
+    case SEARCH__V1__SHARD_STATUS__STATE__STATE_ENOUGH:
+      return "enough";
     default:
       return "unknown";
   }
 }
 
+json_t *edge_json_hit(const Search__V1__Hit *hit) {
+  return json_pack("{ss ss ss ss sf}", "name", hit->name, "version", hit->version, "section", hit->section, "summary",
+                   hit->summary, "score", hit->score);
+}
+
 static json_t *hits(const Search__V1__SearchReply *reply) {
   json_t *list = json_array();
-  for (size_t i = 0; i < reply->n_hits; i++) {
-    const Search__V1__Hit *hit = reply->hits[i];
-    json_array_append_new(list, json_pack("{ss ss ss ss sf}", "name", hit->name, "version", hit->version, "section",
-                                          hit->section, "summary", hit->summary, "score", hit->score));
-  }
+  for (size_t i = 0; i < reply->n_hits; i++) json_array_append_new(list, edge_json_hit(reply->hits[i]));
   return list;
 }
 
-static json_t *shards(const Search__V1__SearchReply *reply) {
+static json_t *shards(Search__V1__ShardStatus *const *statuses, size_t count) {
   json_t *list = json_array();
-  for (size_t i = 0; i < reply->n_shards; i++) {
-    const Search__V1__ShardStatus *shard = reply->shards[i];
+  for (size_t i = 0; i < count; i++) {
+    const Search__V1__ShardStatus *shard = statuses[i];
     json_t *entry = json_pack("{ss ss sI sf}", "name", shard->name, "status", state_name(shard->state), "matched",
                               (json_int_t)shard->matched, "took_ms", (double)shard->took_us / 1000);
     if (*shard->cause) json_object_set_new(entry, "cause", json_string(shard->cause));
@@ -41,8 +44,13 @@ static json_t *shards(const Search__V1__SearchReply *reply) {
 }
 
 json_t *edge_json_search(const Search__V1__SearchReply *reply) {
-  return json_pack("{so so sb sI}", "hits", hits(reply), "shards", shards(reply), "partial", reply->partial, "matched",
-                   (json_int_t)reply->matched);
+  return json_pack("{so so sb sI}", "hits", hits(reply), "shards", shards(reply->shards, reply->n_shards), "partial",
+                   reply->partial, "matched", (json_int_t)reply->matched);
+}
+
+json_t *edge_json_summary(const Search__V1__SearchSummary *summary) {
+  return json_pack("{so sb sb}", "shards", shards(summary->shards, summary->n_shards), "partial", summary->partial,
+                   "full", summary->full);
 }
 
 json_t *edge_json_health(const Search__V1__HealthReply *reply) {

@@ -8,6 +8,10 @@
 #include "search/v1/search.tether.h"
 
 json_t *edge_json_search(const Search__V1__SearchReply *reply);
+/* Of a stream: a hit, and what comes after the last. */
+json_t *edge_json_hit(const Search__V1__Hit *hit);
+json_t *edge_json_summary(const Search__V1__SearchSummary *summary);
+
 json_t *edge_json_health(const Search__V1__HealthReply *reply);
 
 /* {"error": {"code", "message", "cause", "origin"}}; cause may be NULL. */

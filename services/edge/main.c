@@ -2,6 +2,7 @@
  *
  *   tether-edge --listen 127.0.0.1:8080 --search ipc:///run/search/search.sock */
 #include <arpa/inet.h>
+#include <event2/buffer.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,7 +88,8 @@ static bool start(edge *e) {
   tether_client_options client_options = {.backoff_initial_ns = 100 * TETHER_MS, .backoff_max_ns = 2 * TETHER_SEC};
   if (tether_client_open(search_url, &client_options, &e->search) != TETHER_OK) return false;
   e->base = event_base_new();
-  if (!e->base || !(e->http = evhttp_new(e->base))) return false;
+  e->scratch = evbuffer_new();
+  if (!e->base || !e->scratch || !(e->http = evhttp_new(e->base))) return false;
   evhttp_set_max_headers_size(e->http, MAX_HEADER_BYTES);
   evhttp_set_max_body_size(e->http, MAX_BODY_BYTES);
   evhttp_set_timeout(e->http, IDLE_SECONDS);
@@ -101,6 +103,7 @@ static void stop(edge *e) {
   if (e->http) evhttp_free(e->http);
   edge_hangup_fini(&e->hangup);
   edge_mailbox_fini(&e->mailbox);
+  evbuffer_free(e->scratch);
   event_base_free(e->base);
 }
 

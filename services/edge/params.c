@@ -10,7 +10,7 @@
 #include "common/duration.h"
 #include "common/slow.h"
 
-enum { DEFAULT_LIMIT = 20, MAX_LIMIT = 100 };
+enum { DEFAULT_LIMIT = 20, MAX_LIMIT = 100, MAX_STREAM_LIMIT = 1000000 };
 
 #define FAIL(params, ...) (snprintf((params)->error, sizeof(params)->error, __VA_ARGS__), false)
 
@@ -29,19 +29,49 @@ static bool set_timeout(search_params *params, const char *value, int64_t max_ns
   return true;
 }
 
+/* A stream costs no memory for its length, so it may be long. */
 static bool set_limit(search_params *params, const char *value) {
+  bool streams = params->format != EDGE_JSON;
+  unsigned long max = streams ? MAX_STREAM_LIMIT : MAX_LIMIT;
   char *end;
+  if (streams && strcmp(value, "all") == 0) {
+    params->limit = 0;
+    return true;
+  }
   unsigned long n = strtoul(value, &end, 10);
-  if (value[0] < '0' || value[0] > '9' || *end || n < 1 || n > MAX_LIMIT)
-    return FAIL(params, "limit '%.40s' is not a number from 1 to %d", value, MAX_LIMIT);
+  if (value[0] < '0' || value[0] > '9' || *end || n < 1 || n > max)
+    return FAIL(params, "limit '%.40s' is not a number from 1 to %lu%s", value, max, streams ? ", or all" : "");
   params->limit = (uint32_t)n;
   return true;
+}
+
+static bool set_format(search_params *params, const char *value) {
+  params->format = edge_format_named(value);
+  if (params->format != EDGE_FORMATS) return true;
+  return FAIL(params, "format '%.40s' is none of json, ndjson and events", value);
+}
+
+static bool accept_format(search_params *params, const char *accept) {
+  switch (edge_format_accept(accept, &params->format)) {
+    case EDGE_ACCEPTED:
+      return true;
+    case EDGE_NOT_READABLE:
+      return FAIL(params, "the header 'Accept: %.80s' cannot be read", accept);
+    default:
+      params->status = 406;
+      return FAIL(params, "nothing that 'Accept: %.80s' allows is served; there are %s, %s and %s", accept,
+                  edge_format_type(EDGE_JSON), edge_format_type(EDGE_NDJSON), edge_format_type(EDGE_EVENTS));
+  }
 }
 
 static bool set(search_params *params, const char *key, const char *value, int64_t max_timeout_ns) {
   if (!is_utf8(key) || !is_utf8(value)) return FAIL(params, "a parameter is not UTF-8");
   if (strcmp(key, "timeout") == 0) return set_timeout(params, value, max_timeout_ns);
-  if (strcmp(key, "limit") == 0) return set_limit(params, value);
+  if (strcmp(key, "format") == 0) return set_format(params, value);
+  if (strcmp(key, "limit") == 0) {
+    params->limit_text = value;
+    return true;
+  }
   if (strcmp(key, "q") == 0) {
     params->query = value;
     return true;
@@ -51,17 +81,26 @@ static bool set(search_params *params, const char *key, const char *value, int64
     const char *wrong = svc_slow_check(value);
     return wrong ? FAIL(params, "slow '%.40s' is %s", value, wrong) : true;
   }
-  return FAIL(params, "unknown parameter '%.40s'; there are q, timeout, limit and slow", key);
+  return FAIL(params, "unknown parameter '%.40s'; there are q, timeout, limit, format and slow", key);
 }
 
-bool search_params_init(search_params *params, const char *raw, int64_t default_timeout_ns, int64_t max_timeout_ns) {
-  *params = (search_params){.timeout_ns = default_timeout_ns, .limit = DEFAULT_LIMIT};
+/* What a limit may be depends on the format, and the parameter goes before the header. */
+static bool settle(search_params *params, const char *accept) {
+  if (params->format == EDGE_FORMATS && !accept_format(params, accept)) return false;
+  return !params->limit_text || set_limit(params, params->limit_text);
+}
+
+bool search_params_init(search_params *params, const char *raw, const char *accept, int64_t default_timeout_ns,
+                        int64_t max_timeout_ns) {
+  *params =
+      (search_params){.timeout_ns = default_timeout_ns, .limit = DEFAULT_LIMIT, .format = EDGE_FORMATS, .status = 400};
   TAILQ_INIT(&params->pairs);
   if (!raw) raw = "";
   if (strstr(raw, "%00")) return FAIL(params, "a parameter has a NUL byte");
   if (evhttp_parse_query_str(raw, &params->pairs) != 0) return FAIL(params, "the query string cannot be parsed");
   for (struct evkeyval *pair = params->pairs.tqh_first; pair; pair = pair->next.tqe_next)
     if (!set(params, pair->key, pair->value, max_timeout_ns)) return false;
+  if (!settle(params, accept)) return false;
   if (!params->query || !*params->query) return FAIL(params, "parameter q, the words to search for, is missing");
   return true;
 }

@@ -6,19 +6,25 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "edge/format.h"
+
 typedef struct search_params {
   const char *query;
   int64_t timeout_ns;
-  uint32_t limit;
+  uint32_t limit; /* 0: all there are */
+  edge_format format;
   const char *slow; /* NULL: none (common/slow.h) */
 
   struct evkeyvalq pairs; /* owns the strings */
+  const char *limit_text;
+  int status; /* of the refusal: 400 or 406 */
   char error[256];
 } search_params;
 
-/* Reads the part of the URL after '?' (may be NULL). False: params->error says what is wrong. Either way release with
- * search_params_fini. */
-bool search_params_init(search_params *params, const char *raw, int64_t default_timeout_ns, int64_t max_timeout_ns);
+/* Reads the part of the URL after '?' and the Accept header (both may be NULL). False: params->error says what is
+ * wrong. Either way release with search_params_fini. */
+bool search_params_init(search_params *params, const char *raw, const char *accept, int64_t default_timeout_ns,
+                        int64_t max_timeout_ns);
 void search_params_fini(search_params *params);
 
 #endif

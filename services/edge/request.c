@@ -1,4 +1,5 @@
-/* edge/request.c: one HTTP request that became a remote call.
+/* edge/request.c: one HTTP request that became a remote call. This is the picture of one that is answered in one piece;
+ * edge/stream.c has the other.
  *
  *            /search, /healthz                    call ended (mailbox)
  *   evhttp ---------------------> IN PROGRESS ----------------------------> replied, released
@@ -9,33 +10,17 @@
  * The root context of the whole tree of work is made here, with the trace the client sent, its timeout, and what it
  * asked for. Cancelling it stops every handler in every process below.
  *
- * Everything runs on the HTTP thread except on_call_done, which only posts mail. */
+ * Everything runs on the HTTP thread. */
+#include "edge/request.h"
+
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
-#include <jansson.h>
 #include <stdlib.h>
-#include <string.h>
 #include <tether/trace.h>
 
 #include "common/log.h"
 #include "common/slow.h"
-#include "edge/edge.h"
 #include "edge/json.h"
-#include "edge/params.h"
-#include "search/v1/search.tether.h"
-
-enum { HTTP_CLIENT_CLOSED_REQUEST = 499 };
-
-struct edge_request {
-  edge_mail mail; /* first: on_mail casts */
-  edge *edge;
-  edge_request *prev, *next;
-  struct evhttp_request *http; /* NULL once answered */
-  tether_ctx *trace_ctx, *value_ctx, *ctx;
-  tether_call *call;
-  int64_t started_ns;
-  json_t *(*render)(const tether_call *call);
-};
 
 /* ---- Replying ------------------------------------------------------------------------------- */
 
@@ -43,54 +28,84 @@ void edge_end_if_idle(edge *e) {
   if (e->draining && !e->requests && e->replying <= 0) event_base_loopexit(e->base, NULL);
 }
 
-static void on_written(struct evhttp_request *http, void *data) {
-  edge *e = data;
-  (void)http;
+static void reply_over(edge *e) {
   e->replying--;
   edge_end_if_idle(e);
 }
 
-static void send_json(edge *e, struct evhttp_request *http, int status, json_t *body) {
+static void on_written(struct evhttp_request *http, void *data) {
+  evhttp_connection_set_closecb(evhttp_request_get_connection(http), NULL, NULL);
+  reply_over(data);
+}
+
+static void on_lost(struct evhttp_connection *connection, void *data) {
+  (void)connection;
+  reply_over(data);
+}
+
+/* The reply is handed over to evhttp. */
+static void count_reply(edge *e, struct evhttp_request *http) {
+  e->replying++;
+  evhttp_request_set_on_complete_cb(http, on_written, e);
+  evhttp_connection_set_closecb(evhttp_request_get_connection(http), on_lost, e);
+}
+
+static void send_json(struct evhttp_request *http, int status, json_t *body) {
   struct evbuffer *out = evhttp_request_get_output_buffer(http);
   char *text = json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(9));
   json_decref(body);
   evhttp_add_header(evhttp_request_get_output_headers(http), "Content-Type", "application/json");
   evbuffer_add_printf(out, "%s\n", text ? text : "{\"error\":{\"code\":\"RESOURCE_EXHAUSTED\"}}");
   free(text);
-  e->replying++;
-  evhttp_request_set_on_complete_cb(http, on_written, e);
   evhttp_send_reply(http, status, NULL, NULL);
 }
 
-static void log_request(struct evhttp_request *http, const tether_ctx *ctx, int status, tether_code code,
-                        const tether_cause *cause, int64_t started_ns) {
+static void begin_log(svc_log *line, struct evhttp_request *http, const tether_ctx *ctx, int status) {
+  svc_log_begin(line, status == HTTP_CLIENT_CLOSED_REQUEST ? "disconnect" : "request", ctx);
+  svc_log_text(line, "method", "GET");
+  svc_log_text(line, "uri", evhttp_request_get_uri(http));
+  svc_log_number(line, "http", status);
+}
+
+void edge_request_log(const edge_request *r, int status, tether_code code, const tether_cause *cause) {
   svc_log line;
-  svc_log_begin(&line, status == HTTP_CLIENT_CLOSED_REQUEST ? "disconnect" : "request", ctx);
-  svc_log_text(&line, "method", "GET");
-  svc_log_text(&line, "uri", evhttp_request_get_uri(http));
-  svc_log_number(&line, "http", status);
+  begin_log(&line, r->http, r->ctx, status);
   svc_log_outcome(&line, code, cause);
-  svc_log_duration(&line, "took", tether_now_ns() - started_ns);
+  if (!r->render) edge_stream_log(&line, r);
+  svc_log_duration(&line, "took", tether_now_ns() - r->started_ns);
   svc_log_end(&line);
 }
 
-/* For requests that never became a call. */
-static void refuse(edge *e, struct evhttp_request *http, int status, tether_code code, const char *message) {
-  int64_t now_ns = tether_now_ns();
-  log_request(http, NULL, status, code, NULL, now_ns);
-  send_json(e, http, status, edge_json_finish(edge_json_error(code, message, NULL), NULL, 0));
+void edge_refuse(edge *e, struct evhttp_request *http, int status, tether_code code, const char *message) {
+  svc_log line;
+  begin_log(&line, http, NULL, status);
+  svc_log_outcome(&line, code, NULL);
+  svc_log_end(&line);
+  count_reply(e, http);
+  send_json(http, status, edge_json_finish(edge_json_error(code, message, NULL), NULL, 0));
 }
 
-/* After this the request has no HTTP side any more. */
-static void answer(edge_request *r, int status, json_t *body) {
+struct evhttp_request *edge_request_detach(edge_request *r) {
   struct evhttp_request *http = r->http;
   struct bufferevent *bufev = evhttp_connection_get_bufferevent(evhttp_request_get_connection(http));
-  r->http = NULL;
   edge_hangup_unwatch(&r->edge->hangup, bufferevent_getfd(bufev));
-  send_json(r->edge, http, status, edge_json_finish(body, r->ctx, tether_now_ns() - r->started_ns));
+  count_reply(r->edge, http);
+  r->http = NULL;
+  return http;
 }
 
-static int http_status(tether_code code) {
+void edge_request_answer(edge_request *r, int status, json_t *body) {
+  send_json(edge_request_detach(r), status, edge_json_finish(body, r->ctx, tether_now_ns() - r->started_ns));
+}
+
+void edge_request_fail(edge_request *r) {
+  tether_code code = tether_call_code(r->call);
+  const tether_cause *cause = tether_call_cause(r->call);
+  edge_request_log(r, edge_http_status(code), code, cause);
+  edge_request_answer(r, edge_http_status(code), edge_json_error(code, tether_call_message(r->call), cause));
+}
+
+int edge_http_status(tether_code code) {
   switch (code) {
     case TETHER_OK:
       return 200;
@@ -109,7 +124,7 @@ static int http_status(tether_code code) {
 
 /* ---- The life of a request ------------------------------------------------------------------ */
 
-static void release(edge_request *r) {
+void edge_request_release(edge_request *r) {
   edge *e = r->edge;
   if (r->prev)
     r->prev->next = r->next;
@@ -124,34 +139,18 @@ static void release(edge_request *r) {
   edge_end_if_idle(e);
 }
 
-static void on_mail(edge_mail *mail) {
-  edge_request *r = (edge_request *)mail;
-  if (r->http) {
-    tether_code code = tether_call_code(r->call);
-    const tether_cause *cause = tether_call_cause(r->call);
-    json_t *body = code == TETHER_OK ? r->render(r->call) : edge_json_error(code, tether_call_message(r->call), cause);
-    int status = body ? http_status(code) : 500;
-    log_request(r->http, r->ctx, status, code, cause, r->started_ns);
-    answer(r, status, body);
-  }
-  release(r);
-}
-
-/* On a thread of tether's. The request stays alive until its mail is delivered. */
-static void on_call_done(tether_call *call, void *data) {
-  edge_request *r = data;
-  (void)call;
-  edge_mailbox_post(&r->edge->mailbox, &r->mail);
-}
-
 void edge_on_hangup(void *request) {
   edge_request *r = request;
   tether_cause *cause = tether_cause_new(TETHER_CAUSE_CALLER, NULL, "the HTTP client disconnected");
-  log_request(r->http, r->ctx, HTTP_CLIENT_CLOSED_REQUEST, TETHER_CANCELLED, cause, r->started_ns);
+  edge_request_log(r, HTTP_CLIENT_CLOSED_REQUEST, TETHER_CANCELLED, cause);
   tether_ctx_cancel_cause(r->ctx, cause);
   /* Nobody reads it, except one who only half-closed; it also makes evhttp close the connection. */
-  answer(r, HTTP_CLIENT_CLOSED_REQUEST, edge_json_error(TETHER_CANCELLED, "the client disconnected", cause));
+  json_t *body = edge_json_error(TETHER_CANCELLED, "the client disconnected", cause);
   tether_cause_unref(cause);
+  if (r->render)
+    edge_request_answer(r, HTTP_CLIENT_CLOSED_REQUEST, body);
+  else
+    edge_stream_hangup(r, body);
 }
 
 void edge_cancel_all(edge *e) {
@@ -168,14 +167,12 @@ static tether_ctx *start_trace(struct evhttp_request *http) {
                                evhttp_find_header(headers, "baggage"));
 }
 
-/* NULL, and the client has been told, without memory. */
-static edge_request *begin(edge *e, struct evhttp_request *http, int64_t timeout_ns, const char *slow) {
+edge_request *edge_request_begin(edge *e, struct evhttp_request *http, int64_t timeout_ns, const char *slow) {
   edge_request *r = calloc(1, sizeof *r);
   if (!r) {
-    refuse(e, http, 503, TETHER_RESOURCE_EXHAUSTED, "out of memory");
+    edge_refuse(e, http, 503, TETHER_RESOURCE_EXHAUSTED, "out of memory");
     return NULL;
   }
-  r->mail.deliver = on_mail;
   r->edge = e;
   r->http = http;
   r->started_ns = tether_now_ns();
@@ -188,58 +185,4 @@ static edge_request *begin(edge *e, struct evhttp_request *http, int64_t timeout
   struct bufferevent *bufev = evhttp_connection_get_bufferevent(evhttp_request_get_connection(http));
   edge_hangup_watch(&e->hangup, bufferevent_getfd(bufev), r);
   return r;
-}
-
-/* ---- Routes --------------------------------------------------------------------------------- */
-
-/* The context has the deadline; the method's default would cut longer ones. */
-static const tether_call_options call_options = {.timeout_ns = TETHER_FOREVER};
-
-static json_t *render_search(const tether_call *call) { return edge_json_search(search_v1_search_search_reply(call)); }
-static json_t *render_health(const tether_call *call) { return edge_json_health(search_v1_search_health_reply(call)); }
-
-static void search(edge *e, struct evhttp_request *http, const char *raw) {
-  search_params params;
-  if (!search_params_init(&params, raw, e->default_timeout_ns, e->max_timeout_ns)) {
-    refuse(e, http, 400, TETHER_INVALID_ARGUMENT, params.error);
-    search_params_fini(&params);
-    return;
-  }
-  edge_request *r = begin(e, http, params.timeout_ns, params.slow);
-  if (r) {
-    Search__V1__SearchRequest ask = SEARCH__V1__SEARCH_REQUEST__INIT;
-    ask.query = (char *)params.query;
-    ask.limit = params.limit;
-    r->render = render_search;
-    r->call = search_v1_search_client_search_start(e->search, r->ctx, &ask, &call_options, on_call_done, r);
-  }
-  search_params_fini(&params);
-}
-
-static void health(edge *e, struct evhttp_request *http) {
-  Search__V1__HealthRequest ask = SEARCH__V1__HEALTH_REQUEST__INIT;
-  edge_request *r = begin(e, http, TETHER_SEC, NULL);
-  if (!r) return;
-  r->render = render_health;
-  r->call = search_v1_search_client_health_start(e->search, r->ctx, &ask, &call_options, on_call_done, r);
-}
-
-static void refuse_method(edge *e, struct evhttp_request *http) {
-  evhttp_add_header(evhttp_request_get_output_headers(http), "Allow", "GET");
-  refuse(e, http, 405, TETHER_UNIMPLEMENTED, "only GET is served");
-}
-
-void edge_on_http(struct evhttp_request *http, void *data) {
-  edge *e = data;
-  const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(http);
-  const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
-  if (!path) path = "/";
-  if (evhttp_request_get_command(http) != EVHTTP_REQ_GET)
-    refuse_method(e, http);
-  else if (strcmp(path, "/search") == 0)
-    search(e, http, evhttp_uri_get_query(uri));
-  else if (strcmp(path, "/healthz") == 0)
-    health(e, http);
-  else
-    refuse(e, http, 404, TETHER_NOT_FOUND, "there are /search?q=WORDS&timeout=200ms&limit=20 and /healthz");
 }

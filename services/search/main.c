@@ -10,6 +10,8 @@
 #include "common/signals.h"
 #include "search/service.h"
 
+enum { MERGERS = 4 }; /* threads; they only move messages */
+
 static const char *url;
 static svc_list shard_urls;
 static int64_t grace_ns = 2 * TETHER_SEC;
@@ -48,11 +50,13 @@ int main(int argc, char **argv) {
   int rest = svc_options_parse(options, "tether-search --listen URL --shard URL... [options]", argc, argv);
   if (rest < argc) svc_usage_error(argv, "unexpected argument '%s'", argv[rest]);
   if (!url || shard_urls.count == 0) svc_usage_error(argv, "--listen URL and at least one --shard URL are required");
+  if (shard_urls.count > SEARCH_MAX_SHARDS) svc_usage_error(argv, "--shard: at most %d", SEARCH_MAX_SHARDS);
 
   int signals = svc_signals_open();
   svc_log_open("search");
   tether_server *server = NULL;
   tether_code code = open_shards();
+  if (code == TETHER_OK) code = tether_pool_open(MERGERS, &service.mergers);
   if (code == TETHER_OK) code = tether_server_open(NULL, &server);
   if (code == TETHER_OK) code = search_v1_search_register(server, &search_service_table, &service);
   int status = 1;
@@ -60,6 +64,7 @@ int main(int argc, char **argv) {
     status = svc_serve(server, url, signals, grace_ns);
   else
     tether_server_close(server);
+  tether_pool_close(service.mergers); /* after the last stream, which the server has waited for */
   close_shards();
   return status;
 }

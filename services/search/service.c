@@ -1,18 +1,27 @@
 #include "search/service.h"
 
 #include "index/query.h"
-#include "search/fanout.h"
+#include "search/stream.h"
+#include "search/unary.h"
 
 /* Checks the request here: what no shard would take is refused once, not by every shard. */
 static tether_code search(const tether_ctx *ctx, tether_call *call, const Search__V1__SearchRequest *request,
                           Search__V1__SearchReply *reply, void *data) {
   index_query query;
   const char *wrong = index_query_parse(request->query, &query);
-  (void)reply; /* fanout_start gets it from the call */
+  (void)reply; /* unary_start gets it from the call */
   if (wrong) return tether_call_fail(call, TETHER_INVALID_ARGUMENT, "%s", wrong);
   if (request->limit > SEARCH_MAX_LIMIT)
     return tether_call_fail(call, TETHER_INVALID_ARGUMENT, "limit %u is above %d", request->limit, SEARCH_MAX_LIMIT);
-  return fanout_start(data, ctx, call, request);
+  return unary_start(data, ctx, call, request);
+}
+
+static tether_code search_stream(const tether_ctx *ctx, tether_call *call,
+                                 const Search__V1__SearchStreamRequest *request, void *data) {
+  index_query query;
+  const char *wrong = index_query_parse(request->query, &query);
+  if (wrong) return tether_call_fail(call, TETHER_INVALID_ARGUMENT, "%s", wrong);
+  return stream_start(data, ctx, call, request);
 }
 
 /* Inline: runs on the I/O thread, so it only looks. */
@@ -33,4 +42,5 @@ static tether_code health(const tether_ctx *ctx, tether_call *call, const Search
   return TETHER_OK;
 }
 
-const search_v1_search_service search_service_table = {.search = search, .health = health};
+const search_v1_search_service search_service_table = {
+    .search = search, .search_stream = search_stream, .health = health};

@@ -9,7 +9,7 @@
 #include "shard/service.h"
 
 static const char *db, *url, *name = "shard";
-static int workers = 8;
+static int workers = 8, streams;
 static int64_t grace_ns = 2 * TETHER_SEC;
 static shard_service service;
 
@@ -18,6 +18,7 @@ static const svc_option options[] = {
     {"listen", "URL", "where to serve: ipc:///path or tcp://host:port (required)", SVC_TEXT, &url},
     {"name", "NAME", "this shard's name in logs; default shard", SVC_TEXT, &name},
     {"workers", "N", "queries at once, at most 64; default 8", SVC_COUNT, &workers},
+    {"streams", "N", "how many of the workers may serve streams at once; default half of them", SVC_COUNT, &streams},
     {"slow", "DURATION", "make every query take this long", SVC_DURATION, &service.slow_ns},
     {"allow-slow", NULL, "let a request ask to be slow (for demonstrations)", SVC_FLAG, &service.allow_slow},
     {"grace", "DURATION", "how long running calls may take at shutdown; default 2s", SVC_DURATION, &grace_ns},
@@ -33,6 +34,7 @@ int main(int argc, char **argv) {
   int signals = svc_signals_open();
   svc_log_open(name);
   service.name = name;
+  service.max_streams = streams ? streams : (workers + 1) / 2;
   if (shard_readers_open(&service.readers, db, workers) != TETHER_OK) return 1;
   svc_log_note("loaded", "%s: %lld packages", db, (long long)service.readers.documents);
 

@@ -70,18 +70,39 @@ static void start_edge(cluster *c) {
   c->port = (uint16_t)port;
 }
 
-void cluster_start(cluster *c) {
+static void start(cluster *c, const char *catalogue) {
   char db[128];
   process load;
-  memset(c, 0, sizeof *c);
-  make_dir(c->dir);
   snprintf(db, sizeof db, "%s/db", c->dir);
-  const char *const args[] = {"--to", db, "--shards", "4", "--from", TESTS_SERVICES_SAMPLE, NULL};
-  if (process_run(&load, c->dir, "load", "tether-load", args) != 0) give_up(c, "the sample does not load");
+  const char *const args[] = {"--to", db, "--shards", "4", "--from", catalogue, NULL};
+  if (process_run(&load, c->dir, "load", "tether-load", args) != 0) give_up(c, "the catalogue does not load");
   for (int i = 0; i < CLUSTER_SHARDS; i++) cluster_start_shard(c, i);
   start_search(c);
   start_edge(c);
   if (!cluster_wait_health(c, "\"status\":\"ok\"", true)) give_up(c, "the shards do not get connected");
+}
+
+void cluster_start(cluster *c) {
+  memset(c, 0, sizeof *c);
+  make_dir(c->dir);
+  start(c, TESTS_SERVICES_SAMPLE);
+}
+
+/* One word makes most of a summary: it costs the index nothing. */
+void cluster_start_wide(cluster *c) {
+  static char padding[WIDE_BYTES];
+  char path[128];
+  memset(c, 0, sizeof *c);
+  make_dir(c->dir);
+  memset(padding, 'x', sizeof padding - 1);
+  snprintf(path, sizeof path, "%s/wide", c->dir);
+  FILE *f = fopen(path, "we");
+  if (!f) give_up(c, "no file for the catalogue");
+  for (int i = 0; i < WIDE_PACKAGES; i++)
+    fprintf(f, "Package: package%d\nVersion: 1\nSection: test\nDescription: wide %s\n\n", i, padding);
+  if (fclose(f) != 0) give_up(c, "the catalogue cannot be written");
+  start(c, path);
+  unlink(path);
 }
 
 static int stop_process(process *p) {

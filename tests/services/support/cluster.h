@@ -1,4 +1,4 @@
-/* support/cluster.h: the whole system as processes: edge, search and four shards over the sample catalogue. */
+/* support/cluster.h: the whole system as processes: edge, search and four shards. */
 #ifndef TESTS_SERVICES_CLUSTER_H
 #define TESTS_SERVICES_CLUSTER_H
 
@@ -12,8 +12,14 @@ typedef struct cluster {
   process edge, search, shards[CLUSTER_SHARDS];
 } cluster;
 
-/* Starts everything and waits until every shard is connected; ends the test program if that fails. */
+/* Starts everything, over the sample catalogue, and waits until every shard is connected; ends the test program if that
+ * fails. */
 void cluster_start(cluster *c);
+
+/* The same over a catalogue of WIDE_PACKAGES packages, each of which matches the word "wide" and is WIDE_BYTES large:
+ * together far more than all buffers between SQLite and a client hold. */
+enum { WIDE_PACKAGES = 8000, WIDE_BYTES = 8000 };
+void cluster_start_wide(cluster *c);
 
 /* Terminates what runs and removes the files. Returns how many processes did not end in good order, after printing
  * their logs: a sanitizer's report fails the test. */

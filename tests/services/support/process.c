@@ -71,6 +71,18 @@ void process_kill(process *p) {
   p->pid = 0;
 }
 
+long process_kilobytes(const process *p, const char *what) {
+  char path[64], key[32];
+  long number = -1;
+  snprintf(path, sizeof path, "/proc/%d/status", (int)p->pid);
+  snprintf(key, sizeof key, "\n%s:", what);
+  char *text = file_text(path);
+  const char *at = strstr(text, key);
+  if (at) number = strtol(at + strlen(key), NULL, 10);
+  free(text);
+  return number;
+}
+
 char *file_text(const char *path) {
   char *text = NULL;
   size_t size = 0;

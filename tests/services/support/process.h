@@ -32,6 +32,9 @@ void process_kill(process *p);
 /* A whole file as a string, to be freed; "" if there is none. */
 char *file_text(const char *path);
 
+/* A number of kilobytes from the process's status: "VmRSS", "VmHWM" (its peak); -1 if it cannot be read. */
+long process_kilobytes(const process *p, const char *what);
+
 typedef struct log_line {
   char text[2048];
 } log_line;
