@@ -4,13 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/echo_stream.h"
+#include "tests/support/wait.h"
+
 static void note_remaining(const tether_ctx *ctx, Testing__V1__Reply *reply) {
   int64_t remaining = tether_ctx_remaining_ns(ctx);
   reply->remaining_ns = remaining == TETHER_FOREVER ? -1 : remaining;
 }
 
-static tether_code fill(const tether_ctx *ctx, tether_call *call, const Testing__V1__Request *request,
-                        Testing__V1__Reply *reply) {
+tether_code echo_fill(const tether_ctx *ctx, tether_call *call, const Testing__V1__Request *request,
+                      Testing__V1__Reply *reply) {
   if (request->code) return tether_call_fail(call, (tether_code)request->code, "%s", request->name);
   reply->text = tether_call_printf(call, "hello %s", request->name);
   if (request->reply_bytes) {
@@ -24,7 +27,7 @@ static tether_code fill(const tether_ctx *ctx, tether_call *call, const Testing_
 }
 
 /* Sends back what came as x-initial... and x-trailing... */
-static tether_code echo_metadata(tether_call *call) {
+tether_code echo_metadata(tether_call *call) {
   const tether_metadata *metadata = tether_call_metadata(call);
   tether_code code = TETHER_OK;
   for (size_t i = 0; i < tether_metadata_count(metadata) && code == TETHER_OK; i++) {
@@ -42,11 +45,11 @@ static tether_code echo(const tether_ctx *ctx, tether_call *call, const Testing_
   struct echo_stats *stats = data;
   atomic_fetch_add(&stats->started, 1);
   tether_code code = echo_metadata(call);
-  return code == TETHER_OK ? fill(ctx, call, request, reply) : code;
+  return code == TETHER_OK ? echo_fill(ctx, call, request, reply) : code;
 }
 
-/* Counts how a handler's context ended. */
-static void note_end(struct echo_stats *stats, const tether_ctx *ctx) {
+void echo_note_end(struct echo_stats *stats, const tether_ctx *ctx) {
+  if (tether_ctx_err(ctx) == TETHER_OK) return;
   atomic_store(&stats->last_end_ns, tether_now_ns());
   atomic_fetch_add(&stats->ended[tether_cause_get_code(tether_ctx_cause(ctx))], 1);
 }
@@ -60,7 +63,7 @@ static tether_code hang(const tether_ctx *ctx, tether_call *call, const Testing_
   atomic_fetch_add(&stats->started, 1);
   atomic_fetch_add(&stats->hanging, 1);
   tether_code code = tether_ctx_wait(ctx, TETHER_FOREVER);
-  note_end(stats, ctx);
+  echo_note_end(stats, ctx);
   atomic_fetch_sub(&stats->hanging, 1);
   return code;
 }
@@ -128,12 +131,63 @@ static tether_code fan(const tether_ctx *ctx, tether_call *call, const Testing__
   tether_code code = TETHER_OK;
   for (size_t i = 0; i < request->n_targets && code == TETHER_OK; i++)
     code = fan_target(ctx, request->targets[i], request);
-  if (tether_ctx_err(ctx) != TETHER_OK) note_end(stats, ctx);
-  return code == TETHER_OK ? fill(ctx, call, request, reply) : tether_call_fail(call, code, "a leaf failed");
+  echo_note_end(stats, ctx);
+  return code == TETHER_OK ? echo_fill(ctx, call, request, reply) : tether_call_fail(call, code, "a leaf failed");
+}
+
+/* ---- Handed -------------------------------------------------------------------------------- */
+
+static tether_code hand(tether_call *call, struct echo_stats *stats) {
+  int number = atomic_load(&stats->handed);
+  tether_call *none = NULL;
+  do {
+    if (number - atomic_load(&stats->handed_taken) >= ECHO_HANDED_MOST)
+      return tether_call_fail(call, TETHER_RESOURCE_EXHAUSTED, "the test takes no calls");
+  } while (!atomic_compare_exchange_weak(&stats->handed, &number, number + 1));
+  tether_call_defer(call);
+  /* The slot is free, or about to be: its call counts as taken. */
+  while (!atomic_compare_exchange_weak(&stats->waiting[number % ECHO_HANDED_MOST], &none, call)) none = NULL;
+  return TETHER_OK;
+}
+
+static tether_code hand_both(const tether_ctx *ctx, tether_call *call, void *data) {
+  (void)ctx;
+  return hand(call, data);
+}
+
+static tether_code hand_up(const tether_ctx *ctx, tether_call *call, Testing__V1__Reply *reply, void *data) {
+  (void)ctx;
+  (void)reply;
+  return hand(call, data);
+}
+
+static tether_code hand_down(const tether_ctx *ctx, tether_call *call, const Testing__V1__Request *request,
+                             void *data) {
+  (void)ctx;
+  (void)request;
+  return hand(call, data);
+}
+
+static tether_code hand_unary(const tether_ctx *ctx, tether_call *call, const Testing__V1__Request *request,
+                              Testing__V1__Reply *reply, void *data) {
+  (void)ctx;
+  (void)request;
+  (void)reply;
+  return hand(call, data);
+}
+
+static bool has_come(void *data) { return atomic_load((_Atomic(tether_call *) *)data) != NULL; }
+
+tether_call *echo_take_handed(struct echo_stats *stats) {
+  _Atomic(tether_call *) *slot = &stats->waiting[atomic_load(&stats->handed_taken) % ECHO_HANDED_MOST];
+  if (!tst_wait_until(has_come, slot, TST_BOUND_NS)) return NULL;
+  tether_call *call = atomic_exchange(slot, NULL);
+  atomic_fetch_add(&stats->handed_taken, 1);
+  return call;
 }
 
 tether_code echo_server_add(tether_server *server, struct echo_stats *stats) {
-  static const testing_v1_echo_service service = {
+  static const testing_v1_echo_service echo_service = {
       .quick = echo,
       .pooled = echo,
       .hang = hang,
@@ -141,6 +195,14 @@ tether_code echo_server_add(tether_server *server, struct echo_stats *stats) {
       .fan = fan,
       .needs_deadline = echo,
       .has_default = hang,
+      .chat = echo_chat,
+      .inline_chat = echo_inline_chat,
+      .later_chat = echo_later_chat,
+      .upload = echo_upload,
+      .download = echo_download,
   };
-  return testing_v1_echo_register(server, &service, stats);
+  static const testing_v1_handed_service handed_service = {
+      .both = hand_both, .up = hand_up, .down = hand_down, .unary = hand_unary};
+  tether_code code = testing_v1_echo_register(server, &echo_service, stats);
+  return code == TETHER_OK ? testing_v1_handed_register(server, &handed_service, stats) : code;
 }
