@@ -1,11 +1,14 @@
 /* Hedged calls: attempts of one unary call, of which the first answer counts.
  *
- *   RUNNING ──a final answer, or the last one──> SETTLED: the others are cancelled, `done` is called
+ *   RUNNING ──a final answer, or the last one──> SETTLED: the others are cancelled ──nobody is busy──> `done`
  *      │ ^
  *      └─┘ delay over, or a non-fatal answer: the next attempt starts
  *
  * Everything that can come later (an attempt's end, the delay's timer) holds a reference; the last one frees. Attempts
- * run under one context, whose end is how the losers are cancelled and how a pending delay is. */
+ * run under one context, whose end is how the losers are cancelled and how a pending delay is. After `done` the clients
+ * may be closed: it waits for attempts that other threads are starting. Failures: without memory for a delay's timer
+ * there is no next attempt unless this one fails; without memory for an attempt, that attempt fails. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <tether/hedge.h>
 
@@ -28,7 +31,7 @@ struct hedge {
   ProtobufCMessage *request; /* a copy, for later attempts */
   tether_metadata *metadata;
   tether_call_options options;
-  tether_group *group;
+  tether_group *group; /* NULL: none */
   unsigned long group_number;
   tether_client *clients[TETHER_HEDGE_MOST]; /* of the attempts, in order */
   int max_attempts;
@@ -41,37 +44,58 @@ struct hedge {
   pthread_mutex_t mu;
   /* under mu */
   int started, ended;
+  int busy; /* attempts being started, and the cancel of the losers: what must come before `done` */
   bool settled;
+  tether_call *answer; /* once settled; not changed any more */
 };
 
 static void release(hedge *h) {
-  if (atomic_fetch_sub(&h->refs, 1) != 1) return;
+  if (!h || atomic_fetch_sub(&h->refs, 1) != 1) return;
   for (int i = 0; i < TETHER_HEDGE_MOST; i++) tether_ctx_free(h->delays[i].ctx);
   tether_ctx_free(h->ctx);
   if (h->request) protobuf_c_message_free_unpacked(h->request, NULL);
   tether_metadata_free(h->metadata);
+  tether_call_unref(h->answer);
   pthread_mutex_destroy(&h->mu);
   free(h);
 }
 
-static void settle(hedge *h, tether_call *answer, int attempt) {
+/* ---- The answer ---------------------------------------------------------------------------- */
+
+/* `group` NULL: none. */
+static void tell(tether_call *answer, tether_call_done_fn done, void *data, tether_group *group, unsigned long number) {
+  char what[320];
+  if (done) done(answer, data);
+  if (!group) return;
+  snprintf(what, sizeof what, "hedged call %s", tether_call_path(answer));
+  tether_group_leave(group, number, tether_call_code(answer), what);
+}
+
+/* Something that must come before `done` is over. Nothing of the kind begins once settled, so `done` comes once. */
+static void be_done_with_it(hedge *h) {
+  pthread_mutex_lock(&h->mu);
+  bool last = --h->busy == 0 && h->settled;
+  pthread_mutex_unlock(&h->mu);
+  if (last) tell(h->answer, h->done, h->data, h->group, h->group_number);
+}
+
+static void cancel_losers(hedge *h, int attempt) {
   tether_cause *cause =
       tether_cause_newf(TETHER_CAUSE_HEDGE_LOST, "attempt %d of %s answered first", attempt + 1, h->method->path);
   tether_ctx_cancel_cause(h->ctx, cause);
   tether_cause_unref(cause);
-  if (h->done) h->done(answer, h->data);
-  if (h->group) tether_group_leave(h->group, h->group_number, tether_call_code(answer), "hedged call");
 }
 
-static void start_next(hedge *h, const ProtobufCMessage *request);
+/* ---- Attempts ------------------------------------------------------------------------------ */
+
+static void start_next(hedge *h, int after);
 
 static void on_delay(void *data) {
   delay *d = data;
   hedge *h = d->hedge;
-  pthread_mutex_lock(&h->mu);
-  bool due = !h->settled && h->started == d - h->delays + 1; /* else an answer was quicker to start it */
-  pthread_mutex_unlock(&h->mu);
-  if (due && tether_ctx_err(h->ctx) == TETHER_OK) start_next(h, h->request);
+  /* Of a timer there was no memory for it is not the deadline that ended it. */
+  if (tether_ctx_err(d->ctx) == TETHER_DEADLINE_EXCEEDED && tether_ctx_err(h->ctx) == TETHER_OK)
+    start_next(h, (int)(d - h->delays) + 1);
   release(h);
 }
 
@@ -84,21 +108,31 @@ static void on_attempt(tether_call *call, void *data) {
   h->ended++;
   bool more = !h->settled && !final && h->started < h->max_attempts;
   bool settles = !h->settled && !more && (final || h->ended == h->started);
-  if (settles) h->settled = true;
+  if (settles) {
+    h->settled = true;
+    h->answer = tether_call_ref(call);
+    h->busy++;
+  }
   pthread_mutex_unlock(&h->mu);
-  if (settles)
-    settle(h, call, (int)(d - h->delays));
-  else if (more)
-    start_next(h, h->request);
+  if (settles) {
+    cancel_losers(h, (int)(d - h->delays));
+    be_done_with_it(h);
+  } else if (more) {
+    start_next(h, -1);
+  }
   release(h);
 }
 
-/* Starts an attempt and, if it is not the last, the delay after which the next is due. */
-static void start_next(hedge *h, const ProtobufCMessage *request) {
+/* Starts an attempt and, if it is not the last, the delay after which the next is due. `after`: only if so many have
+ * been started, since an answer may be quicker to start the next than the delay; negative: however many. */
+static void start_next(hedge *h, int after) {
   pthread_mutex_lock(&h->mu);
-  bool start = !h->settled && h->started < h->max_attempts;
+  bool start = !h->settled && h->started < h->max_attempts && (after < 0 || h->started == after);
   int attempt = h->started;
-  if (start) h->started++;
+  if (start) {
+    h->started++;
+    h->busy++;
+  }
   bool last = h->started == h->max_attempts;
   pthread_mutex_unlock(&h->mu);
   if (!start) return;
@@ -106,9 +140,12 @@ static void start_next(hedge *h, const ProtobufCMessage *request) {
   d->hedge = h;
   atomic_fetch_add(&h->refs, last ? 1 : 2);
   if (!last) d->ctx = tether_ctx_with_timeout(h->ctx, h->delay_ns);
-  tether_call_unref(tether_call_start(h->clients[attempt], h->ctx, h->method, request, &h->options, on_attempt, d));
+  tether_call_unref(tether_call_start(h->clients[attempt], h->ctx, h->method, h->request, &h->options, on_attempt, d));
   if (!last) tether_ctx_after_func(d->ctx, &d->after, NULL, on_delay, d);
+  be_done_with_it(h);
 }
+
+/* ---- Starting ------------------------------------------------------------------------------ */
 
 /* A copy made the way a peer would get one. NULL without memory. */
 static ProtobufCMessage *copy_message(const ProtobufCMessage *message) {
@@ -121,23 +158,28 @@ static ProtobufCMessage *copy_message(const ProtobufCMessage *message) {
   return copy;
 }
 
-/* What a hedge needs; an answer that says why not, NULL if nothing is wrong. */
-static const char *prepare(hedge *h, const tether_hedging *hedging, const tether_ctx *ctx,
-                           const ProtobufCMessage *request, const tether_call_options *options) {
+/* NULL without memory. */
+static hedge *hedge_new(const tether_hedging *hedging, const tether_ctx *ctx, const tether_method *method,
+                        const ProtobufCMessage *request, const tether_call_options *options) {
+  hedge *h = calloc(1, sizeof *h);
+  if (!h) return NULL;
+  h->refs = 1;
+  h->method = method;
+  pthread_mutex_init(&h->mu, NULL);
   for (int i = 0; i < TETHER_HEDGE_MOST; i++) h->clients[i] = hedging->clients[(size_t)i % hedging->client_count];
   h->max_attempts = hedging->max_attempts < TETHER_HEDGE_MOST ? hedging->max_attempts : TETHER_HEDGE_MOST;
   h->delay_ns = hedging->delay_ns;
   h->non_fatal = hedging->non_fatal;
   h->request = copy_message(request);
   if (options->metadata) h->metadata = tth_metadata_copy(options->metadata);
-  if (!h->request || (options->metadata && !h->metadata)) return "out of memory";
-  h->ctx = tth_client_derive(ctx, h->method, options);
+  if (!h->request || (options->metadata && !h->metadata)) {
+    release(h);
+    return NULL;
+  }
+  h->ctx = tth_client_derive(ctx, method, options);
   h->options = (tether_call_options){
       .timeout_ns = TETHER_FOREVER, .wait_for_ready = options->wait_for_ready, .metadata = h->metadata};
-  if (options->group && tether_group_join(options->group, &h->group_number) != TETHER_OK)
-    return "the group takes no more members";
-  h->group = options->group;
-  return NULL;
+  return h;
 }
 
 static const char *check(const tether_hedging *hedging, const tether_method *method) {
@@ -152,26 +194,29 @@ void tether_call_hedged_start(const tether_hedging *hedging, const tether_ctx *c
                               const ProtobufCMessage *request, const tether_call_options *options,
                               tether_call_done_fn done, void *data) {
   static const tether_call_options defaults;
+  if (!options) options = &defaults;
+  tether_group *group = options->group;
+  unsigned long number = 0;
   tether_code code = TETHER_INVALID_ARGUMENT;
   const char *why = check(hedging, method);
-  hedge *h = why ? NULL : calloc(1, sizeof *h);
+  if (group && tether_group_join(group, &number) != TETHER_OK) {
+    group = NULL;
+    code = TETHER_FAILED_PRECONDITION;
+    why = "the group takes no more members";
+  }
+  hedge *h = why ? NULL : hedge_new(hedging, ctx, method, request, options);
   if (h) {
-    h->refs = 1;
-    h->method = method;
     h->done = done;
     h->data = data;
-    pthread_mutex_init(&h->mu, NULL);
-    why = prepare(h, hedging, ctx, request, options ? options : &defaults);
-    if (!why) start_next(h, request);
+    h->group = group;
+    h->group_number = number;
+    start_next(h, -1);
     release(h);
-    if (!why) return;
-    code = TETHER_RESOURCE_EXHAUSTED;
-  } else if (!why) {
-    code = TETHER_RESOURCE_EXHAUSTED;
-    why = "out of memory";
+    return;
   }
-  tether_call *call = tth_client_call_refused(method, code, why);
-  if (done) done(call, data);
+  tether_call *call =
+      tth_client_call_refused(method, why ? code : TETHER_RESOURCE_EXHAUSTED, why ? why : "out of memory");
+  tell(call, done, data, group, number);
   tether_call_unref(call);
 }
 

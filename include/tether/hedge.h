@@ -32,7 +32,8 @@ typedef struct tether_hedging {
 } tether_hedging;
 
 /* A hedged unary call, blocking: returns the attempt whose answer counts: the first final one, or the last if none was.
- * Never NULL; release it with tether_call_unref. `request` and `options` as for tether_call_unary.
+ * Never NULL; release it with tether_call_unref. `request` and `options` as for tether_call_unary; of options->group
+ * it is one member, whatever becomes of single attempts.
  * Besides what a call may end with, TETHER_INVALID_ARGUMENT: the method streams or is not idempotent, there is no
  * client, or max_attempts < 1. */
 TETHER_API TETHER_MUST_USE tether_call *tether_call_hedged(const tether_hedging *hedging, const tether_ctx *ctx,
