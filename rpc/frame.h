@@ -26,6 +26,7 @@ typedef enum tth_frame_type {
   TTH_PING = 7,
   TTH_PONG = 8,
   TTH_GOAWAY = 9,
+  TTH_VERDICT = 10,
 } tth_frame_type;
 
 enum {
