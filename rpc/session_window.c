@@ -75,8 +75,7 @@ static bool is_due(const tth_session *session, const tth_stream *stream) {
   uint64_t some = room(session, stream), size = size_of(session, stream);
   if (size > TTH_CREDIT_MOST) size = TTH_CREDIT_MOST;
   if (some == 0 || !takes_more(stream)) return false;
-  if (in->rest > 0 && in->credit >= in->rest) return false;
-  return 2 * some >= size || (in->rest > 0 && in->credit + some >= in->rest);
+  return 2 * some >= size || (in->credit < in->rest && in->credit + some >= in->rest);
 }
 
 static void offer(tth_session *session, tth_stream *stream) {
@@ -114,12 +113,6 @@ static void serve_waiting(tth_session *session) {
   }
 }
 
-static void changed(tth_session *session, tth_stream *stream) {
-  settle(session, stream);
-  offer(session, stream);
-  serve_waiting(session);
-}
-
 bool tth_window_take(tth_stream *stream, size_t len) {
   uint64_t cost = TTH_FRAME_HEADER + (uint64_t)len;
   if (cost > stream->in.credit) return false;
@@ -149,7 +142,6 @@ static void message_over(tth_stream *stream) {
 uint64_t tth_window_message(tth_session *session, tth_stream *stream, bool end) {
   tth_window *in = &stream->in;
   uint64_t cost = in->partial;
-  bool was_long = in->rest > 0;
   message_over(stream);
   if (end) {
     in->unread -= cost;
@@ -157,7 +149,6 @@ uint64_t tth_window_message(tth_session *session, tth_stream *stream, bool end) 
     tth_window_close(session, stream);
     return 0;
   }
-  if (was_long) changed(session, stream);
   return cost;
 }
 
@@ -196,13 +187,15 @@ void tth_session_consumed(tth_session *session, tth_stream *stream, size_t cost)
   if (cost > in->unread - in->partial) cost = (size_t)(in->unread - in->partial);
   in->unread -= cost;
   if (takes_more(stream)) grow(session, stream);
-  changed(session, stream);
+  settle(session, stream);
+  offer(session, stream);
+  serve_waiting(session);
 }
 
 bool tth_window_next(tth_session *session, uint32_t *id, uint32_t *bytes) {
   for (tth_stream *stream; (stream = tth_list_pop(&session->owed));) {
     uint64_t some = room(session, stream);
-    if (!takes_more(stream) || some == 0) continue; /* reserved room that is not needed any more */
+    if (some == 0) continue; /* it was for a message that did not need all of it */
     stream->in.credit += some;
     *id = stream->id;
     *bytes = (uint32_t)some;

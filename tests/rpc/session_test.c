@@ -623,6 +623,34 @@ static void the_first_window_is_the_peers_word_but_at_least_64_kib_and_less_than
   }
 }
 
+static void credit_stays_below_2_gib_however_long_the_message(void **state) {
+  (void)state;
+  tether_limits wide = limits;
+  wide.max_message_bytes = UINT32_MAX;
+  tth_session *session = tth_session_new(TTH_SERVER, &wide);
+  static uint8_t slice[4 + TTH_SLICE], out[8192];
+  static struct bytes b;
+  b.len = 0;
+  add_hello(&b, 0);
+  add_frame(&b, TTH_HEADERS, 0, 1, NULL, 0);
+  tth_put32(slice, UINT32_MAX);
+  add_frame(&b, TTH_MESSAGE, TTH_FLAG_FIRST | TTH_FLAG_MORE, 1, slice, sizeof slice);
+  assert_int_equal(only_event(session, &b).type, TTH_EVENT_HELLO);
+  next(session).stream->user = &user_a;
+  assert_int_equal(next(session).type, TTH_EVENT_NONE);
+  size_t len = tth_session_fill(session, 0, out, sizeof out), at = 0;
+  tth_frame frame = {0};
+  do {
+    assert_true(tth_frame_get(out + at, len - at, &frame));
+    at += TTH_FRAME_HEADER + frame.length;
+  } while (frame.type != TTH_WINDOW);
+  Tether__V1__Window *window = tether__v1__window__unpack(NULL, frame.length, frame.payload);
+  assert_non_null(window);
+  assert_int_equal(window->bytes, INT32_MAX - 65536 + sizeof slice + TTH_FRAME_HEADER);
+  tether__v1__window__free_unpacked(window, NULL);
+  drop(session);
+}
+
 static void end_alone_is_an_event_and_not_a_message(void **state) {
   (void)state;
   for (int role = TTH_CLIENT; role <= TTH_SERVER; role++) {
@@ -816,6 +844,7 @@ int main(void) {
       cmocka_unit_test(a_stream_that_is_skipped_cannot_break_its_window),
       cmocka_unit_test(a_window_that_does_not_parse_or_overflows_breaks_the_session),
       cmocka_unit_test(the_first_window_is_the_peers_word_but_at_least_64_kib_and_less_than_2_gib),
+      cmocka_unit_test(credit_stays_below_2_gib_however_long_the_message),
       cmocka_unit_test(end_alone_is_an_event_and_not_a_message),
       cmocka_unit_test(a_bare_frame_that_is_not_just_end_breaks_the_session),
       cmocka_unit_test(a_message_after_end_breaks_the_session),

@@ -111,6 +111,17 @@ static void credit_is_given_back_in_few_frames(void **state) {
   }
   assert_int_equal(call->way[TTH_CLIENT].received, 5000);
   assert_in_range(pair->windows_sent[TTH_SERVER], sent / BASE, 2 * sent / BASE + 1);
+  unsigned before = pair->windows_sent[TTH_SERVER];
+  tst_call *slow = tst_pair_call(pair);
+  for (int i = 0; i < 100; i++) { /* each in two slices, and the one before it read between them */
+    tst_pair_send(pair, slow, TTH_CLIENT, 18000, false);
+    tst_pair_fill(pair, TTH_CLIENT, 64 * KIB);
+    tst_pair_deliver(pair, TTH_CLIENT, i == 0 ? 2 : 1);
+    tst_pair_read(pair, slow, TTH_SERVER, 1);
+    tst_pair_run(pair);
+  }
+  assert_int_equal(slow->way[TTH_CLIENT].received, 100);
+  assert_in_range(pair->windows_sent[TTH_SERVER] - before, 100 * 18000 / BASE, 2 * 100 * 18000 / BASE + 1);
   tst_pair_free(pair);
 }
 
@@ -250,6 +261,20 @@ static void a_window_doubles_for_a_reader_that_keeps_up_and_is_given_back_at_the
   assert_int_equal(tst_pair_taken(pair, TTH_SERVER), 0); /* nothing more comes */
   end(pair, call);
   assert_settled(pair);
+  tst_pair_free(pair);
+}
+
+static void a_window_grows_to_the_most_and_not_beyond(void **state) {
+  (void)state;
+  const tether_limits limits = {.stream_window_bytes = 100 * KIB, .connection_window_bytes = 64 * MIB};
+  tst_pair *pair = tst_pair_new(NULL, &limits);
+  tst_call *call = reading_call(pair);
+  for (int i = 0; i < 2000; i++) tst_pair_send(pair, call, TTH_CLIENT, 8000, false);
+  while (tst_pair_fill(pair, TTH_CLIENT, 2 * MIB) + tst_pair_fill(pair, TTH_SERVER, KIB) > 0) {
+    tst_pair_deliver(pair, TTH_CLIENT, SIZE_MAX);
+    tst_pair_deliver(pair, TTH_SERVER, SIZE_MAX);
+  }
+  assert_int_equal(call->at[TTH_SERVER]->in.grown, TTH_WINDOW_MOST - 100 * KIB);
   tst_pair_free(pair);
 }
 
@@ -397,6 +422,37 @@ static void a_slow_reader_holds_the_room_of_one_long_message_not_of_many(void **
   assert_int_equal(quick->way[TTH_CLIENT].received, 4);
   while (tst_pair_read(pair, slow, TTH_SERVER, 1) > 0) tst_pair_run(pair);
   assert_int_equal(slow->way[TTH_CLIENT].received, 4);
+  tst_pair_free(pair);
+}
+
+/* The budget is taken; what fits the first window does not need it. */
+static void short_messages_pass_while_long_ones_wait_for_the_budget(void **state) {
+  (void)state;
+  tst_pair *pair = with_budget(0);
+  tst_call *holder = tst_pair_call(pair), *waiting = tst_pair_call(pair), *unary = tst_pair_call(pair);
+  tst_pair_send(pair, holder, TTH_CLIENT, 4 * MIB, false);
+  tst_pair_run(pair);
+  tst_pair_send(pair, waiting, TTH_CLIENT, 4 * MIB, false);
+  tst_pair_run(pair);
+  assert_int_equal(pair->session[TTH_SERVER]->waiting.count, 1);
+  tst_pair_send(pair, unary, TTH_CLIENT, FITS, true);
+  while (tst_pair_fill(pair, TTH_CLIENT, 0) > 0) {
+    tst_pair_deliver(pair, TTH_CLIENT, SIZE_MAX);
+    assert_int_equal(pair->session[TTH_SERVER]->waiting.count, 1);
+  }
+  assert_true(unary->way[TTH_CLIENT].ended);
+  tst_call *half = tst_pair_call(pair);
+  tst_pair_send(pair, half, TTH_CLIENT, 15 * KIB, false);
+  tst_pair_send(pair, half, TTH_CLIENT, 15 * KIB, false);
+  tst_pair_send(pair, half, TTH_CLIENT, 15 * KIB, false);
+  tst_pair_send(pair, half, TTH_CLIENT, 50 * KIB, false);
+  tst_pair_run(pair);
+  assert_int_equal(half->way[TTH_CLIENT].received, 3);
+  assert_int_equal(pair->session[TTH_SERVER]->waiting.count, 2);
+  tst_pair_read(pair, half, TTH_SERVER, 3); /* which makes room enough without the budget */
+  assert_int_equal(pair->session[TTH_SERVER]->waiting.count, 1);
+  tst_pair_run(pair);
+  assert_int_equal(half->way[TTH_CLIENT].received, 4);
   tst_pair_free(pair);
 }
 
@@ -557,6 +613,22 @@ static void windows_leave_before_messages(void **state) {
   tst_pair_free(pair);
 }
 
+static void a_window_that_is_owed_is_not_sent_after_end(void **state) {
+  (void)state;
+  tst_pair *pair = tst_pair_new(NULL, NULL);
+  tst_call *call = tst_pair_call(pair);
+  for (int i = 0; i < 4; i++) tst_pair_send(pair, call, TTH_CLIENT, 16000, false);
+  tst_pair_end(pair, call, TTH_CLIENT);
+  tst_pair_fill(pair, TTH_CLIENT, 256 * KIB);
+  tst_pair_deliver(pair, TTH_CLIENT, 5);
+  tst_pair_read(pair, call, TTH_SERVER, 4);
+  assert_true(tth_session_pending(pair->session[TTH_SERVER]) > 0);
+  tst_pair_deliver(pair, TTH_CLIENT, 1);
+  assert_true(call->way[TTH_CLIENT].ended);
+  assert_int_equal(tth_session_pending(pair->session[TTH_SERVER]), 0);
+  tst_pair_free(pair);
+}
+
 static void the_owner_is_told_when_little_is_queued(void **state) {
   (void)state;
   tst_pair *pair = tst_pair_new(NULL, NULL);
@@ -594,10 +666,11 @@ static void a_stream_that_is_gone_is_not_named_writable(void **state) {
   tst_pair_cancel(pair, cancelled);
   tst_pair_end(pair, ended, TTH_SERVER);
   tst_pair_end(pair, finished, TTH_SERVER);
-  assert_null(tth_session_next_writable(pair->session[TTH_SERVER]));
+  assert_int_equal(pair->session[TTH_SERVER]->writable.count, 0);
   tst_pair_fill(pair, TTH_SERVER, 0);
   tst_pair_deliver(pair, TTH_SERVER, SIZE_MAX);
   assert_true(ended->trailers);
+  assert_int_equal(pair->session[TTH_CLIENT]->writable.count, 0);
   assert_null(tth_session_next_writable(pair->session[TTH_CLIENT]));
   tst_pair_free(pair);
 }
@@ -694,13 +767,7 @@ static void a_cancel_frees_a_reply_that_waits_for_credit(void **state) {
 }
 
 /* The last message and TRAILERS leave as one piece, which waits for the message's credit. */
-static void a_cancel_takes_the_message_away_before_trailers_that_wait_with_it(void **state) {
-  (void)state;
-  tst_pair *pair = tst_pair_new(NULL, NULL);
-  tst_call *call = tst_pair_call(pair);
-  tst_pair_run(pair);
-  for (int i = 0; i < 4; i++) tst_pair_send(pair, call, TTH_SERVER, 16000, false);
-  tst_pair_run(pair);
+static void finish_with_message(tst_pair *pair, tst_call *call) {
   tth_out *out = tth_out_new(2 * TTH_FRAME_HEADER + 16000 + 2, false);
   assert_non_null(out);
   tth_frame_put(out->data, 16000, TTH_MESSAGE, TTH_FLAG_END, 0);
@@ -709,14 +776,28 @@ static void a_cancel_takes_the_message_away_before_trailers_that_wait_with_it(vo
   memcpy(out->data + 2 * TTH_FRAME_HEADER + 16000, "\x08\x00", 2);
   tth_session_finish(pair->session[TTH_SERVER], call->at[TTH_SERVER], out);
   call->at[TTH_SERVER] = NULL;
-  tst_pair_run(pair);
-  assert_false(call->trailers);
-  tst_pair_cancel(pair, call);
-  tst_pair_run(pair);
-  assert_int_equal(tth_session_stream_count(pair->session[TTH_CLIENT]), 0);
-  assert_int_equal(tth_session_stream_count(pair->session[TTH_SERVER]), 0);
-  assert_settled(pair);
-  tst_pair_free(pair);
+}
+
+static void a_cancel_takes_the_message_away_before_trailers_that_wait_with_it(void **state) {
+  (void)state;
+  for (int finished = 0; finished < 2; finished++) {
+    tst_pair *pair = tst_pair_new(NULL, NULL);
+    tst_call *call = tst_pair_call(pair);
+    tst_pair_run(pair);
+    for (int i = 0; i < 4; i++) tst_pair_send(pair, call, TTH_SERVER, 16000, false);
+    tst_pair_run(pair);
+    if (finished) finish_with_message(pair, call);
+    tst_pair_run(pair);
+    assert_false(call->trailers);
+    tst_pair_cancel(pair, call);
+    tst_pair_run(pair);
+    if (!finished) finish_with_message(pair, call);
+    tst_pair_run(pair);
+    assert_int_equal(tth_session_stream_count(pair->session[TTH_CLIENT]), 0);
+    assert_int_equal(tth_session_stream_count(pair->session[TTH_SERVER]), 0);
+    assert_settled(pair);
+    tst_pair_free(pair);
+  }
 }
 
 int main(void) {
@@ -733,6 +814,7 @@ int main(void) {
       cmocka_unit_test(a_unary_call_that_fits_the_first_window_causes_no_window_frame),
       cmocka_unit_test(a_long_request_gives_its_reservation_back_before_the_handler_has_finished),
       cmocka_unit_test(a_window_doubles_for_a_reader_that_keeps_up_and_is_given_back_at_the_end),
+      cmocka_unit_test(a_window_grows_to_the_most_and_not_beyond),
       cmocka_unit_test(a_window_does_not_grow_for_a_slow_reader_or_a_slow_sender),
       cmocka_unit_test(grown_windows_leave_room_for_the_longest_message),
       cmocka_unit_test(a_long_message_reserves_room_which_is_given_back_when_it_was_read),
@@ -741,12 +823,14 @@ int main(void) {
       cmocka_unit_test(a_stream_of_long_messages_does_not_starve_a_younger_one),
       cmocka_unit_test(streams_that_wait_for_more_keep_nothing_from_each_other),
       cmocka_unit_test(a_slow_reader_holds_the_room_of_one_long_message_not_of_many),
+      cmocka_unit_test(short_messages_pass_while_long_ones_wait_for_the_budget),
       cmocka_unit_test(a_stream_that_ends_in_the_middle_of_a_message_lets_the_next_one_on),
       cmocka_unit_test(a_message_over_the_limit_is_skipped_and_takes_nothing),
       cmocka_unit_test(what_a_cancelled_handler_holds_is_counted_until_it_is_read_or_the_handler_ends),
       cmocka_unit_test(streams_that_end_with_messages_unread_give_everything_back),
       cmocka_unit_test(output_that_waits_for_credit_is_not_pending),
       cmocka_unit_test(windows_leave_before_messages),
+      cmocka_unit_test(a_window_that_is_owed_is_not_sent_after_end),
       cmocka_unit_test(the_owner_is_told_when_little_is_queued),
       cmocka_unit_test(a_stream_that_is_gone_is_not_named_writable),
       cmocka_unit_test(what_is_sent_on_a_call_that_has_not_left_follows_it),
