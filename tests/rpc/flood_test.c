@@ -17,6 +17,9 @@
 #define PER_BATCH 1000
 #define QUICK "/testing.v1.Echo/Quick"
 #define STUBBORN "/flood/Stubborn"
+#define DEAF "/flood/Deaf" /* streams in, and does not read */
+#define STREAMS 10
+#define LONGEST ((size_t)4 << 20)
 
 /* What one connection may make the other side hold, whatever it sends short of whole messages. */
 #define GROWTH_BYTES ((size_t)1024 * 1024)
@@ -41,18 +44,22 @@ static tether_code be_stubborn(const tether_ctx *ctx, tether_call *call, const P
 
 static const tether_method stubborn_method = {
     .path = STUBBORN, .request = &testing__v1__request__descriptor, .reply = &testing__v1__reply__descriptor};
-static const tether_served_method stubborn = {&stubborn_method, be_stubborn};
+static const tether_method deaf_method = {.path = DEAF,
+                                          .request = &testing__v1__request__descriptor,
+                                          .reply = &testing__v1__reply__descriptor,
+                                          .flags = TETHER_METHOD_CLIENT_STREAMING};
+static const tether_served_method stubborn[] = {{&stubborn_method, be_stubborn}, {&deaf_method, be_stubborn}};
 
 static int setup(void **state) {
   (void)state;
-  static const tether_server_options options = {.limits = {.max_streams = 10}};
+  static const tether_server_options options = {.limits = {.max_streams = STREAMS, .connection_window_bytes = LONGEST}};
   net = tst_mem_net_new(true);
   tst_mem_net_use(net);
   victim = (struct victim){0};
   tst_latch_init(&victim.go_on);
   bool open = tth_server_open_on(&tst_transport_mem, &options, &victim.server) == TETHER_OK &&
               echo_server_add(victim.server, &victim.stats) == TETHER_OK &&
-              tether_server_add(victim.server, &stubborn, 1, NULL, NULL) == TETHER_OK &&
+              tether_server_add(victim.server, stubborn, 2, NULL, NULL) == TETHER_OK &&
               tether_server_listen(victim.server, "mem://s") == TETHER_OK &&
               tst_mem_peer_dial(&victim.peer, net, "mem://s");
   if (!open) return -1;
@@ -241,6 +248,77 @@ static void a_message_that_is_announced_too_long_is_refused_at_once_and_the_rest
   assert_others_are_served();
 }
 
+/* What WINDOW frames that were heard add to each stream's credit; forgets them. */
+static void hear_windows(uint64_t *credits) {
+  tst_frames *heard = &victim.peer.heard;
+  for (uint32_t id = 1; id <= STREAMS; id++) {
+    tth_frame frame;
+    size_t at = 0;
+    while (tst_frames_find(heard->bytes, heard->len, &at, TTH_WINDOW, id, &frame)) {
+      Tether__V1__Window *window = tether__v1__window__unpack(NULL, frame.length, frame.payload);
+      assert_non_null(window);
+      credits[id] += window->bytes;
+      tether__v1__window__free_unpacked(window, NULL);
+    }
+  }
+  heard->len = 0;
+}
+
+/* A peer that keeps to the windows, begins a message on every stream, and finishes none. */
+static void messages_begun_on_every_stream_fill_the_windows_and_the_budget_and_no_more(void **state) {
+  (void)state;
+  static uint8_t slice[4 + TTH_SLICE];
+  uint64_t credits[STREAMS + 1], sent[STREAMS + 1] = {0}, all = 0;
+  tst_frames frames = {0};
+  tth_put32(slice, LONGEST);
+  for (uint32_t id = 1; id <= STREAMS; id++) {
+    credits[id] = TTH_WINDOW_LEAST;
+    tst_frames_headers(&frames, id, QUICK, TETHER_FOREVER);
+  }
+  tst_mem_peer_say_frames(&victim.peer, &frames);
+  size_t before = allocated_bytes();
+  for (bool moved = true; moved;) {
+    moved = false;
+    for (uint32_t id = 1; id <= STREAMS; id++) {
+      bool first = sent[id] == 0;
+      size_t len = TTH_SLICE + (first ? 4 : 0);
+      if (credits[id] < TTH_FRAME_HEADER + len || sent[id] + 2 * TTH_SLICE > LONGEST) continue;
+      uint8_t flags = first ? TTH_FLAG_FIRST | TTH_FLAG_MORE : TTH_FLAG_MORE;
+      tst_frames_raw(&frames, TTH_MESSAGE, flags, id, slice + (first ? 0 : 4), len);
+      tst_mem_peer_say_frames(&victim.peer, &frames);
+      credits[id] -= TTH_FRAME_HEADER + len;
+      sent[id] += TTH_SLICE;
+      all += TTH_SLICE;
+      moved = true;
+    }
+    hear_windows(credits);
+    size_t now = allocated_bytes(); /* a message's memory doubles as it comes */
+    if (now > before + LONGEST + STREAMS * 2 * TTH_WINDOW_LEAST + GROWTH_BYTES)
+      fail_msg("%zu bytes more for %llu sent", now - before, (unsigned long long)all);
+  }
+  assert_false(victim.peer.closed);
+  assert_in_range(all, LONGEST, LONGEST + STREAMS * TTH_WINDOW_LEAST);
+  assert_others_are_served();
+  tst_frames_fini(&frames);
+}
+
+static void add_empty_message(tst_frames *frames, uint32_t i) {
+  (void)i;
+  tst_frames_raw(frames, TTH_MESSAGE, 0, 1, NULL, 0);
+}
+
+static void messages_that_nobody_reads_cost_the_connection_when_the_window_is_full(void **state) {
+  (void)state;
+  tst_frames frames = {0};
+  tst_frames_headers(&frames, 1, DEAF, TETHER_FOREVER);
+  tst_mem_peer_say_frames(&victim.peer, &frames);
+  assert_true(rpc_wait_for(&victim.stubborn, 1));
+  assert_true(flood(&victim.peer, add_empty_message, 0) < FLOOD);
+  assert_true(victim.peer.closed);
+  assert_others_are_served();
+  tst_frames_fini(&frames);
+}
+
 /* ---- At a client --------------------------------------------------------------------------- */
 
 static void add_initial(tst_frames *frames, uint32_t i) {
@@ -301,6 +379,8 @@ int main(void) {
       CASE(calls_cancelled_at_once_never_run_more_handlers_than_the_limit),
       CASE(crumbs_of_a_message_that_never_ends),
       CASE(a_message_that_is_announced_too_long_is_refused_at_once_and_the_rest_skipped),
+      CASE(messages_begun_on_every_stream_fill_the_windows_and_the_budget_and_no_more),
+      CASE(messages_that_nobody_reads_cost_the_connection_when_the_window_is_full),
       CASE(a_client_under_floods_keeps_its_call_or_ends_it),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,7 +46,7 @@ static uint32_t below(uint32_t n) {
 
 #define QUICK "/testing.v1.Echo/Quick"
 
-/* What a good client says: a call, one in slices, one cancelled before it came, a PING. */
+/* What a good client says: a call, one in slices and its window, one cancelled before it came, a PING. */
 static tst_frames requests(void) {
   tst_frames frames = {0};
   Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
@@ -56,6 +56,7 @@ static tst_frames requests(void) {
   tst_frames_add(&frames, TTH_MESSAGE, TTH_FLAG_END, 1, &request.base);
   tst_frames_headers(&frames, 2, QUICK, TETHER_FOREVER);
   tst_frames_raw(&frames, TTH_MESSAGE, TTH_FLAG_FIRST | TTH_FLAG_MORE, 2, "\0\0\0\5\x0a\x03s", 7);
+  tst_frames_raw(&frames, TTH_WINDOW, 0, 2, "\x08\x80\x20", 3);
   tst_frames_raw(&frames, TTH_MESSAGE, TTH_FLAG_END, 2, "he", 2);
   tst_frames_cancel(&frames, 3, TETHER_CAUSE_CALLER);
   tst_frames_headers(&frames, 3, QUICK, TETHER_FOREVER);
@@ -76,6 +77,7 @@ static tst_frames replies(void) {
   tst_frames_hello(&frames, 8);
   tst_frames_add(&frames, TTH_HEADERS, 0, 1, &headers.base);
   tst_frames_raw(&frames, TTH_MESSAGE, TTH_FLAG_FIRST | TTH_FLAG_MORE, 1, "\0\0\0\5\x0a\x03s", 7);
+  tst_frames_raw(&frames, TTH_WINDOW, 0, 1, "\x08\x80\x20", 3);
   tst_frames_raw(&frames, TTH_MESSAGE, TTH_FLAG_END, 1, "he", 2);
   tst_frames_add(&frames, TTH_TRAILERS, 0, 1, &trailers.base);
   tst_frames_raw(&frames, TTH_GOAWAY, 0, 0, "\x08\x01", 2);
@@ -236,7 +238,7 @@ static void random_frame(tst_frames *frames, const tst_frames *good) {
   uint8_t payload[64];
   size_t at = 0, len = below(sizeof payload);
   tth_frame piece = {0};
-  for (uint32_t skip = below(9) + 1; skip > 0 && at < good->len; skip--) {
+  for (uint32_t skip = below(10) + 1; skip > 0 && at < good->len; skip--) {
     assert_true(tth_frame_get(good->bytes + at, good->len - at, &piece));
     at += TTH_FRAME_HEADER + piece.length;
   }
@@ -247,7 +249,7 @@ static void random_frame(tst_frames *frames, const tst_frames *good) {
     for (size_t i = 0; i < len; i++) payload[i] = (uint8_t)below(256);
   }
   tth_frame_type type = below(4) ? (tth_frame_type)piece.type : (tth_frame_type)below(12);
-  tst_frames_raw(frames, type, (uint8_t)below(8), below(6), payload, len);
+  tst_frames_raw(frames, type, (uint8_t)below(16), below(6), payload, len);
 }
 
 static void random_frames_are_survived(void **state) {

@@ -34,6 +34,11 @@ tst_pair *tst_pair_new(const tether_limits *client, const tether_limits *server)
   return pair;
 }
 
+tst_pair *tst_pair_with_budget(size_t bytes) {
+  const tether_limits limits = {.max_message_bytes = 4 << 20, .connection_window_bytes = bytes};
+  return tst_pair_new(NULL, &limits);
+}
+
 void tst_pair_free(tst_pair *pair) {
   for (int role = TTH_CLIENT; role <= TTH_SERVER; role++) {
     while (tth_session_pop_user(pair->session[role])) continue;
@@ -60,6 +65,12 @@ tst_call *tst_pair_call(tst_pair *pair) {
   tth_put32(out->data + TTH_FRAME_HEADER, (uint32_t)pair->count++);
   call->at[TTH_CLIENT] = tth_session_open(pair->session[TTH_CLIENT], call, out);
   assert_non_null(call->at[TTH_CLIENT]);
+  return call;
+}
+
+tst_call *tst_pair_reading_call(tst_pair *pair) {
+  tst_call *call = tst_pair_call(pair);
+  call->reads[TTH_CLIENT] = call->reads[TTH_SERVER] = true;
   return call;
 }
 
@@ -219,6 +230,12 @@ void tst_pair_run(tst_pair *pair) {
   }
 }
 
+void tst_pair_hang_up(tst_pair *pair, tst_call *call) {
+  if (call->at[TTH_CLIENT] && !call->way[TTH_CLIENT].end_sent) tst_pair_end(pair, call, TTH_CLIENT);
+  if (call->at[TTH_SERVER]) tst_pair_end(pair, call, TTH_SERVER);
+  tst_pair_run(pair);
+}
+
 /* ---- What must hold ------------------------------------------------------------------------ */
 
 uint64_t tst_pair_unread(const tst_pair *pair, tth_role role) {
@@ -292,4 +309,12 @@ const char *tst_pair_wrong(const tst_pair *pair) {
       return "more unread than all windows and the budget";
   }
   return NULL;
+}
+
+void tst_pair_assert_settled(const tst_pair *pair) {
+  for (int role = TTH_CLIENT; role <= TTH_SERVER; role++) {
+    assert_int_equal(tst_pair_taken(pair, (tth_role)role), 0);
+    assert_int_equal(pair->session[role]->waiting.count, 0);
+    assert_int_equal(tth_session_pending(pair->session[role]), 0);
+  }
 }

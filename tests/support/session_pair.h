@@ -42,8 +42,12 @@ typedef struct tst_pair {
 tst_pair *tst_pair_new(const tether_limits *client, const tether_limits *server);
 void tst_pair_free(tst_pair *pair);
 
-/* A new call whose HEADERS are queued. */
+/* The same, but the server has this budget; 0: of one message of 4 MiB. */
+tst_pair *tst_pair_with_budget(size_t bytes);
+
+/* A new call whose HEADERS are queued; one that both sides read as messages come. */
 tst_call *tst_pair_call(tst_pair *pair);
+tst_call *tst_pair_reading_call(tst_pair *pair);
 
 /* Queues a message. `end`: the last one (server: without TRAILERS). */
 void tst_pair_send(tst_pair *pair, tst_call *call, tth_role sender, size_t len, bool end);
@@ -64,6 +68,12 @@ size_t tst_pair_deliver(tst_pair *pair, tth_role sender, size_t most);
 
 /* Fills and delivers until nothing moves. */
 void tst_pair_run(tst_pair *pair);
+
+/* Both sides end the call, and everything that can leave does. */
+void tst_pair_hang_up(tst_pair *pair, tst_call *call);
+
+/* Nothing is on its way, nobody waits, and the budget is whole. */
+void tst_pair_assert_settled(const tst_pair *pair);
 
 /* What must hold at any moment. NULL, or what does not. */
 const char *tst_pair_wrong(const tst_pair *pair);
