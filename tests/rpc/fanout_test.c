@@ -8,8 +8,8 @@
 /* What the losers are told of a failed unary call. */
 static const char *failed(int i, tether_code code) {
   static char text[256];
-  snprintf(text, sizeof text, "call " UNARY " to %s #%d failed: %s", park_live()->urls[i % LIVE_PARKS], i,
-           tether_code_name(code));
+  park_print(text, sizeof text, "call " UNARY " to %s #%d failed: %s", park_live()->urls[i % LIVE_PARKS], i,
+             tether_code_name(code));
   return text;
 }
 
@@ -58,7 +58,7 @@ static void the_first_error_ends_unary_and_streaming_calls_on_every_server(void 
   assert_string_equal(tether_call_message(bad), "bad");
   assert_null(tether_call_cause(bad));
   char text[256];
-  snprintf(text, sizeof text, "call " UNARY " to %s #4 failed: NOT_FOUND", live->urls[1]);
+  park_print(text, sizeof text, "call " UNARY " to %s #4 failed: NOT_FOUND", live->urls[1]);
   tether_call *others[] = {unary, download, upload, chat};
   for (int i = 0; i < 4; i++) assert_both_cut(others[i], handlers[i], TETHER_CAUSE_SIBLING, text);
   assert_int_equal(tether_call_recv(download, &message), TETHER_CANCELLED); /* a cut is no end of a stream */
@@ -74,7 +74,7 @@ static void the_failure_of_a_stream_ends_the_others(void **state) {
   assert_true(tst_parked_end(park_live_handler(0, "chat"), TETHER_DATA_LOSS));
   assert_int_equal(wait_for_group(), TETHER_DATA_LOSS);
   char text[256];
-  snprintf(text, sizeof text, "call /testing.v1.Park/Chat to %s #0 failed: DATA_LOSS", park_live()->urls[0]);
+  park_print(text, sizeof text, "call /testing.v1.Park/Chat to %s #0 failed: DATA_LOSS", park_live()->urls[0]);
   assert_both_cut(unary, handler, TETHER_CAUSE_SIBLING, text);
 }
 
@@ -370,14 +370,14 @@ static void a_call_that_cannot_be_sent_fails_the_group_and_later_calls_are_not_s
   park_live_group(tether_ctx_background(), TETHER_GROUP_ALL, 0);
   park_live_start_unary(1);
   tether_client *real = live->clients[1];
-  snprintf(url, sizeof url, "ipc://%s/nobody", live->dir);
+  park_print(url, sizeof url, "ipc://%s/nobody", live->dir);
   assert_int_equal(tether_client_open(url, NULL, &live->clients[1]), TETHER_OK);
   tether_call *lost = park_live_start(1, &tst_park_unary, "lost");
   tether_client *nobody = live->clients[1];
   live->clients[1] = real;
   assert_int_equal(tether_call_wait(lost), TETHER_UNAVAILABLE);
   char text[256];
-  snprintf(text, sizeof text, "call " UNARY " to %s #1 failed: UNAVAILABLE", url);
+  park_print(text, sizeof text, "call " UNARY " to %s #1 failed: UNAVAILABLE", url);
   assert_both_cut(live->calls[0], park_live_unary(0), TETHER_CAUSE_SIBLING, text);
   tether_call *late = park_live_start(1, &tst_park_unary, "late");
   assert_int_equal(tether_call_wait(late), TETHER_CANCELLED);

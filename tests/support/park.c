@@ -184,3 +184,10 @@ void park_assert_cut_at(tst_parked *parked, tether_cause_code code, const char *
                        line);
   if (text) _assert_string_equal(tether_cause_text(parked->cause), text, file, line);
 }
+
+void park_print(char *to, size_t size, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  vsnprintf(to, size, format, args);
+  va_end(args);
+}

@@ -69,4 +69,7 @@ TETHER_MUST_USE bool tst_parked_wait_gone(tst_parked *parked);
 void park_assert_cut_at(tst_parked *parked, tether_cause_code code, const char *text, const char *file, int line);
 #define park_assert_cut(parked, code, text) park_assert_cut_at(parked, code, text, __FILE__, __LINE__)
 
+/* snprintf where it cannot be seen how long the text may get; what does not fit is cut. */
+void park_print(char *to, size_t size, const char *format, ...) TETHER_PRINTF(3, 4);
+
 #endif

@@ -30,13 +30,13 @@ static inline struct park_live *park_live(void) {
 static inline int park_live_setup(void **state) {
   struct park_live *live = park_live();
   memset(live, 0, sizeof *live);
-  snprintf(live->dir, sizeof live->dir, "/tmp/tether-test-XXXXXX");
+  park_print(live->dir, sizeof live->dir, "/tmp/tether-test-XXXXXX");
   if (ctx_setup(state) != 0 || !mkdtemp(live->dir)) return -1;
   for (int i = 0; i < LIVE_PARKS; i++) {
-    snprintf(live->urls[i], sizeof live->urls[i], i == 1 ? "tcp://127.0.0.1:0" : "ipc://%s/%d", live->dir, i);
+    park_print(live->urls[i], sizeof live->urls[i], i == 1 ? "tcp://127.0.0.1:0" : "ipc://%s/%d", live->dir, i);
     live->parks[i] = tst_park_open(NULL, live->urls[i]);
     if (!live->parks[i]) return -1;
-    if (i == 1) snprintf(live->urls[i], sizeof live->urls[i], "tcp://127.0.0.1:%u", tst_park_port(live->parks[i]));
+    if (i == 1) park_print(live->urls[i], sizeof live->urls[i], "tcp://127.0.0.1:%u", tst_park_port(live->parks[i]));
     if (tether_client_open(live->urls[i], NULL, &live->clients[i]) != TETHER_OK) return -1;
   }
   return 0;
@@ -51,7 +51,7 @@ static inline int park_live_teardown(void **state) {
   for (int i = 0; i < live->count; i++) tether_call_unref(live->calls[i]);
   for (int i = 0; i < LIVE_PARKS; i++) {
     tst_park_close(live->parks[i]);
-    snprintf(path, sizeof path, "%s/%d", live->dir, i);
+    park_print(path, sizeof path, "%s/%d", live->dir, i);
     unlink(path);
   }
   rmdir(live->dir);
