@@ -6,8 +6,9 @@
 #include "bench/harness.h"
 
 #include <errno.h>
-#include <getopt.h>
+#include <fcntl.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,16 +19,25 @@
 #include <unistd.h>
 
 #include "bench/load.h"
+#include "bench/relay.h"
 
 #define HOPS_MAX 8
 #define ADDRESS_SIZE 64
 #define SHARED_FD "BENCH_SHARED_FD"
 
 struct server {
-  pid_t pid;
+  pid_t pid, relay_pid;
   int stdin_fd;
-  char address[ADDRESS_SIZE];
+  char address[ADDRESS_SIZE]; /* its own */
+  char relay[ADDRESS_SIZE];   /* where others reach it */
 };
+
+/* What is in the file system, and the process that made it and removes it, however it ends. */
+static struct {
+  pid_t owner;
+  struct server servers[HOPS_MAX];
+  char dir[32];
+} made;
 
 /* What the processes of a run share. */
 static struct shared {
@@ -50,7 +60,7 @@ void bench_fail(const char *format, ...) {
 /* The first process makes it, the others inherit it. */
 static void share(void) {
   const char *inherited = getenv(SHARED_FD);
-  int fd = inherited ? atoi(inherited) : memfd_create("bench", 0);
+  int fd = inherited ? (int)strtol(inherited, NULL, 10) : memfd_create("bench", 0);
   if (fd < 0 || (!inherited && ftruncate(fd, sizeof *shared) != 0)) bench_fail("no shared memory");
   shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (shared == MAP_FAILED) bench_fail("no shared memory");
@@ -63,6 +73,10 @@ int64_t bench_count(bench_counter counter) { return __atomic_load_n(&shared->cou
 
 void bench_count_add(bench_counter counter, int64_t by) {
   __atomic_fetch_add(&shared->counters[counter], by, __ATOMIC_SEQ_CST);
+}
+
+void bench_count_set(bench_counter counter, int64_t value) {
+  __atomic_store_n(&shared->counters[counter], value, __ATOMIC_SEQ_CST);
 }
 
 void bench_count_max(bench_counter counter, int64_t value) {
@@ -108,7 +122,7 @@ static void server_exec(char **argv, const struct server *server, int hop, const
 static void server_start(struct server *server, char **argv, int hop, const char *next) {
   int to[2], from[2];
   char byte;
-  if (pipe(to) != 0 || pipe(from) != 0) bench_fail("pipe: %s", strerror(errno));
+  if (pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0) bench_fail("pipe: %s", strerror(errno));
   server->stdin_fd = to[1];
   server->pid = fork();
   if (server->pid < 0) bench_fail("fork: %s", strerror(errno));
@@ -116,10 +130,6 @@ static void server_start(struct server *server, char **argv, int hop, const char
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     dup2(to[0], STDIN_FILENO);
     dup2(from[1], STDOUT_FILENO);
-    close(to[0]);
-    close(to[1]);
-    close(from[0]);
-    close(from[1]);
     server_exec(argv, server, hop, next);
   }
   close(to[0]);
@@ -128,10 +138,9 @@ static void server_start(struct server *server, char **argv, int hop, const char
   close(from[0]);
 }
 
-static void servers_start(struct server *servers, int hops, char **argv, const bench_options *options,
-                          const char *dir) {
+static void servers_start(struct server *servers, char **argv, const bench_options *options, const char *dir) {
   const char *next = NULL;
-  for (int hop = hops - 1; hop >= 0; hop--) {
+  for (int hop = options->hops - 1; hop >= 0; hop--) {
     struct server *server = &servers[hop];
     if (options->tcp)
       snprintf(server->address, ADDRESS_SIZE, "127.0.0.1:0");
@@ -139,7 +148,12 @@ static void servers_start(struct server *servers, int hops, char **argv, const b
       snprintf(server->address, ADDRESS_SIZE, "%s/%d", dir, hop);
     server_start(server, argv, hop, next);
     if (options->tcp) snprintf(server->address, ADDRESS_SIZE, "127.0.0.1:%u", shared->port);
-    next = server->address;
+    snprintf(server->relay, ADDRESS_SIZE, "%s", server->address);
+    if (options->delay_ms > 0) {
+      snprintf(server->relay, ADDRESS_SIZE, "%s/relay%d", dir, hop);
+      server->relay_pid = bench_relay_start(server->relay, server->address, options->delay_ms);
+    }
+    next = server->relay;
   }
 }
 
@@ -148,8 +162,17 @@ static void servers_stop(struct server *servers, int hops) {
     int status;
     close(servers[hop].stdin_fd);
     if (waitpid(servers[hop].pid, &status, 0) != servers[hop].pid || status != 0) bench_fail("a server failed");
-    unlink(servers[hop].address);
+    if (servers[hop].relay_pid > 0) bench_relay_stop(servers[hop].relay_pid);
   }
+}
+
+static void clean_up(void) {
+  if (getpid() != made.owner) return;
+  for (int hop = 0; hop < HOPS_MAX; hop++) {
+    unlink(made.servers[hop].address);
+    unlink(made.servers[hop].relay);
+  }
+  rmdir(made.dir);
 }
 
 /* ---- Memory -------------------------------------------------------------------------------- */
@@ -159,7 +182,7 @@ static int64_t bytes_of(const char *path) {
   long long kib = -1;
   FILE *file = fopen(path, "re");
   while (file && kib < 0 && fgets(line, sizeof line, file))
-    if (strncmp(line, "RssAnon:", 8) == 0) kib = atoll(line + 8);
+    if (strncmp(line, "RssAnon:", 8) == 0) kib = strtoll(line + 8, NULL, 10);
   if (kib < 0) bench_fail("no RssAnon in %s", path);
   fclose(file);
   return kib * 1024;
@@ -214,83 +237,72 @@ static void print_results(bench_run *run) {
 
 /* ---- main ---------------------------------------------------------------------------------- */
 
-/* Reads the options; false if one is unknown. *serve: this is to be a server. */
-static bool parse(int argc, char **argv, bench_options *options, bool *serve) {
-  enum { IN_FLIGHT, SECONDS, BYTES, TCP, THREADS, POOLED, CONNECTIONS, SERVE, HOP, NEXT };
-  static const struct option known[] = {
-      {"in-flight", required_argument, NULL, IN_FLIGHT},
-      {"seconds", required_argument, NULL, SECONDS},
-      {"bytes", required_argument, NULL, BYTES},
-      {"tcp", no_argument, NULL, TCP},
-      {"threads", no_argument, NULL, THREADS},
-      {"pooled", no_argument, NULL, POOLED},
-      {"connections", required_argument, NULL, CONNECTIONS},
-      {"serve", required_argument, NULL, SERVE},
-      {"hop", required_argument, NULL, HOP},
-      {"next", required_argument, NULL, NEXT},
-      {0},
-  };
-  *options = (bench_options){.in_flight = 1, .seconds = 1, .bytes = BENCH_PAYLOAD_BYTES};
-  for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
-    switch (option) {
-      case IN_FLIGHT:
-        options->in_flight = atoi(optarg);
-        break;
-      case SECONDS:
-        options->seconds = atof(optarg);
-        break;
-      case BYTES:
-        options->bytes = atoi(optarg);
-        break;
-      case TCP:
-        options->tcp = true;
-        break;
-      case THREADS:
-        options->threads = true;
-        break;
-      case POOLED:
-        options->pooled = true;
-        break;
-      case CONNECTIONS:
-        options->connections = atoi(optarg);
-        break;
-      case SERVE:
-        options->address = optarg;
-        break;
-      case HOP:
-        options->hop = atoi(optarg);
-        break;
-      case NEXT:
-        options->next = optarg;
-        break;
-      default:
-        return false;
-    }
+enum kind { FLAG, NUMBER, SECONDS, TEXT };
+
+static const struct known {
+  const char *name;
+  enum kind kind;
+  size_t offset;
+} known[] = {
+    {"--in-flight", NUMBER, offsetof(bench_options, in_flight)},
+    {"--seconds", SECONDS, offsetof(bench_options, seconds)},
+    {"--bytes", NUMBER, offsetof(bench_options, bytes)},
+    {"--tcp", FLAG, offsetof(bench_options, tcp)},
+    {"--threads", FLAG, offsetof(bench_options, threads)},
+    {"--pooled", FLAG, offsetof(bench_options, pooled)},
+    {"--connections", NUMBER, offsetof(bench_options, connections)},
+    {"--hops", NUMBER, offsetof(bench_options, hops)},
+    {"--delay-ms", NUMBER, offsetof(bench_options, delay_ms)},
+    {"--queued-mib", NUMBER, offsetof(bench_options, queued_mib)},
+    {"--serve", TEXT, offsetof(bench_options, address)}, /* what follows is for servers */
+    {"--hop", NUMBER, offsetof(bench_options, hop)},
+    {"--next", TEXT, offsetof(bench_options, next)},
+};
+
+static bool set(bench_options *options, const struct known *option, char *value) {
+  void *field = (char *)options + option->offset;
+  char *end = "";
+  if (option->kind == FLAG) *(bool *)field = true;
+  if (option->kind == NUMBER) *(int *)field = (int)strtol(value, &end, 10);
+  if (option->kind == SECONDS) *(double *)field = strtod(value, &end);
+  if (option->kind == TEXT) *(const char **)field = value;
+  return *end == '\0';
+}
+
+static bool parse(char **argv, bench_options *options) {
+  *options = (bench_options){.in_flight = 1, .seconds = 1, .bytes = BENCH_PAYLOAD_BYTES, .hops = 1};
+  for (int i = 1; argv[i]; i++) {
+    const struct known *option = known, *end = known + sizeof known / sizeof *known;
+    while (option < end && strcmp(option->name, argv[i]) != 0) option++;
+    if (option == end || (option->kind != FLAG && !argv[++i]) || !set(options, option, argv[i])) return false;
   }
-  *serve = options->address != NULL;
-  return options->in_flight > 0 && options->seconds > 0 && options->bytes > 0;
+  return options->in_flight > 0 && options->seconds > 0 && options->bytes > 0 && options->hops > 0 &&
+         options->hops <= HOPS_MAX && !(options->tcp && options->delay_ms > 0);
 }
 
 int bench_main(int argc, char **argv, const bench_program *program) {
   bench_options options;
-  bool serve;
-  if (!parse(argc, argv, &options, &serve)) return 2;
+  (void)argc;
+  if (!parse(argv, &options)) {
+    fprintf(stderr, "%s: wrong options; see bench/harness.h\n", program_invocation_short_name);
+    return 2;
+  }
   share();
-  if (serve) {
+  if (options.address) {
     program->serve(&options);
     return 0;
   }
-  struct server servers[HOPS_MAX];
-  int hops = program->hops ? program->hops : 1;
-  char dir[] = "/tmp/tether-bench-XXXXXX";
-  if (!mkdtemp(dir)) bench_fail("mkdtemp: %s", strerror(errno));
-  servers_start(servers, hops, argv, &options, dir);
-  options.address = servers[0].address;
+  struct server *servers = made.servers;
+  snprintf(made.dir, sizeof made.dir, "/tmp/tether-bench-XXXXXX");
+  if (!mkdtemp(made.dir)) bench_fail("mkdtemp: %s", strerror(errno));
+  made.owner = getpid();
+  if (atexit(clean_up) != 0) bench_fail("atexit");
+  servers_start(servers, argv, &options, made.dir);
+  options.address = servers[0].relay;
   bench_run *run = bench_run_new(&options, servers[0].pid);
   program->measure(&options, run);
-  servers_stop(servers, hops);
+  servers_stop(servers, options.hops);
   print_results(run);
   bench_run_free(run);
-  rmdir(dir);
   return 0;
 }

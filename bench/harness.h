@@ -1,6 +1,6 @@
 /* bench/harness.h: what every benchmark program shares, ours and the peers' (C and C++).
  *
- *   PROGRAM [--in-flight N] [--seconds S] [--bytes N] [--tcp] [--threads] [--connections N] ...
+ *   PROGRAM [--seconds S] [--in-flight N] [--bytes N] [--tcp] [--threads] ...
  *
  * starts itself again as the server (a child with --serve ADDRESS), or as a chain of them, warms up, measures and
  * prints one line of NAME=VALUE fields, all per call:
@@ -36,6 +36,9 @@ typedef struct bench_options {
   bool threads;    /* in_flight threads that block instead of callbacks */
   bool pooled;     /* the handler may block: it does not run on an I/O thread */
   int connections; /* of programs that measure those */
+  int hops;        /* servers, each of which gets the next one's address */
+  int delay_ms;    /* on the way to each server, and on the way back */
+  int queued_mib;  /* what is on its way over each hop meanwhile */
 
   /* A server's own address, or the address of the first one: the path of a unix socket, or HOST:PORT with port 0 until
    * the server has chosen one. */
@@ -52,7 +55,6 @@ typedef struct bench_program {
   void (*serve)(const bench_options *options);
   /* The parent: makes calls with bench_one_by_one and its kin, or prints with bench_print what it measures itself. */
   void (*measure)(const bench_options *options, bench_run *run);
-  int hops; /* servers, each of which gets the next one's address; 0 means 1 */
 } bench_program;
 
 /* main() of a program; returns its exit status. */
@@ -75,14 +77,27 @@ bool bench_load_again(bench_run *run);
 /* The same with options->in_flight threads, each of which makes one call after the other. */
 void bench_threads(bench_run *run, void (*call)(void *data), void *data);
 
+/* Adds a latency that the program has measured itself. */
+void bench_sample(bench_run *run, int64_t ns);
+
 /* Adds NAME=VALUE to the line of results. */
 void bench_print(bench_run *run, const char *name, double value);
 
 /* Counters that all processes of a run share; 0 at first. */
-typedef enum bench_counter { BENCH_HELD, BENCH_ENDED, BENCH_LAST_NS, BENCH_COUNTERS } bench_counter;
+typedef enum bench_counter {
+  BENCH_HELD,        /* calls that have arrived and wait */
+  BENCH_ENDED,       /* calls that have ended, or learnt that they have */
+  BENCH_LAST_NS,     /* when the last of them did */
+  BENCH_DONE,        /* handlers that have answered */
+  BENCH_FLOODED,     /* servers, the client included, that have sent the next one all they are to */
+  BENCH_SUNK,        /* calls of all that that have been answered */
+  BENCH_DEADLINE_NS, /* of the leaf, on whatever clock */
+  BENCH_COUNTERS
+} bench_counter;
 
 int64_t bench_count(bench_counter counter);
 void bench_count_add(bench_counter counter, int64_t by);
+void bench_count_set(bench_counter counter, int64_t value);
 void bench_count_max(bench_counter counter, int64_t value);
 
 /* Waits until a counter has reached a value; ends the process if that takes more than 30 s. */

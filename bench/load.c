@@ -23,16 +23,20 @@ void bench_run_free(bench_run *run) {
   free(run);
 }
 
-void bench_one_by_one(bench_run *run, void (*call)(void *data), void *data) {
-  run->samples_ns = malloc(SAMPLES_MAX * sizeof *run->samples_ns);
+void bench_sample(bench_run *run, int64_t ns) {
+  if (!run->samples_ns) run->samples_ns = malloc(SAMPLES_MAX * sizeof *run->samples_ns);
   if (!run->samples_ns) bench_fail("out of memory");
+  if (run->sample_count < SAMPLES_MAX) run->samples_ns[run->sample_count++] = ns;
+}
+
+void bench_one_by_one(bench_run *run, void (*call)(void *data), void *data) {
   int64_t calls = 0, warm_ns = bench_now_ns() + (int64_t)(WARMUP_SECONDS * 1e9);
   for (; bench_now_ns() < warm_ns; calls++) call(data);
   int64_t begin_ns = bench_now_ns(), end_ns = begin_ns + (int64_t)(run->options->seconds * 1e9), before_ns = begin_ns;
   while (before_ns < end_ns) {
     call(data);
     int64_t after_ns = bench_now_ns();
-    if (run->sample_count < SAMPLES_MAX) run->samples_ns[run->sample_count++] = after_ns - before_ns;
+    bench_sample(run, after_ns - before_ns);
     run->measured++;
     before_ns = after_ns;
   }

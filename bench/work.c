@@ -91,7 +91,7 @@ static int compare(const void *a, const void *b) {
 
 double bench_p99(int64_t *samples, size_t count) {
   qsort(samples, count, sizeof *samples, compare);
-  return (double)samples[count / 100 * 99];
+  return (double)samples[count * 99 / 100];
 }
 
 /* ---- A program of works --------------------------------------------------------------------- */
@@ -100,7 +100,7 @@ int bench_work_main(int argc, char **argv, const bench_work *works, size_t count
   double seconds = 1;
   size_t chosen = 0;
   const char *family = argc > 1 ? argv[argc - 1] : "";
-  if (argc == 4 && strcmp(argv[1], "--seconds") == 0) seconds = atof(argv[2]);
+  if (argc == 4 && strcmp(argv[1], "--seconds") == 0) seconds = strtod(argv[2], NULL);
   for (size_t i = 0; i < count; i++) chosen += strcmp(works[i].family, family) == 0;
   if (chosen == 0 || seconds <= 0) {
     fprintf(stderr, "usage: %s [--seconds S] FAMILY\n", program_invocation_short_name);

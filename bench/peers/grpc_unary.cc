@@ -78,6 +78,6 @@ void Measure(const bench_options *options, bench_run *run) {
 }  // namespace
 
 int main(int argc, char **argv) {
-  bench_program program = {Serve, Measure, 1};
+  bench_program program = {Serve, Measure};
   return bench_main(argc, argv, &program);
 }
