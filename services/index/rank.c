@@ -46,18 +46,25 @@ static double documents_with(index_rank *rank, const Fts5ExtensionApi *fts, Fts5
   return n;
 }
 
+typedef struct tally {
+  const tether_ctx *ctx;
+  sqlite3_int64 rows;
+} tally;
+
 static int count_row(const Fts5ExtensionApi *fts, Fts5Context *cursor, void *data) {
+  tally *t = data;
   (void)fts, (void)cursor;
-  ++*(sqlite3_int64 *)data;
-  return SQLITE_OK;
+  t->rows++;
+  return tether_ctx_err(t->ctx) == TETHER_OK ? SQLITE_OK : SQLITE_INTERRUPT;
 }
 
 static int documents_with_scaled(const index_rank *rank, const Fts5ExtensionApi *fts, Fts5Context *cursor, int phrase,
                                  double *n) {
-  sqlite3_int64 here = 0, rows = 0;
+  tally here = {.ctx = rank->ctx};
+  sqlite3_int64 rows = 0;
   int rc = fts->xQueryPhrase(cursor, phrase, &here, count_row);
   if (rc == SQLITE_OK) rc = fts->xRowCount(cursor, &rows);
-  if (rc == SQLITE_OK) *n = rows ? (double)here * rank->total_documents / (double)rows : 0;
+  if (rc == SQLITE_OK) *n = rows ? (double)here.rows * rank->total_documents / (double)rows : 0;
   return rc;
 }
 

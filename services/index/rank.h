@@ -9,12 +9,14 @@
 #define SERVICES_INDEX_RANK_H
 
 #include <sqlite3.h>
+#include <tether/ctx.h>
 
 #include "index/query.h"
 
 /* One connection's ranking; the function reads the query that is set when it runs. */
 typedef struct index_rank {
   const index_query *query; /* set before the statement runs */
+  const tether_ctx *ctx;    /* likewise: ends what SQLite itself would not interrupt */
   sqlite3_int64 matched;    /* counts the rows ranked; reset it before the statement runs */
 
   double total_documents;

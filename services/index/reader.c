@@ -158,6 +158,7 @@ static int run_search(index_reader *reader, const index_search *search, index_hi
   sqlite3_stmt *s = search->limit ? reader->best : reader->all;
   index_query_match(search->query, match);
   reader->rank.query = search->query;
+  reader->rank.ctx = reader->ctx;
   sqlite3_bind_text(s, 1, match, -1, SQLITE_STATIC);
   if (search->limit) sqlite3_bind_int(s, 2, search->limit);
   int rc;

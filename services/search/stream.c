@@ -26,6 +26,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "common/log.h"
 #include "search/fanout.h"
 
 enum { TURN = 64 };
@@ -114,6 +115,13 @@ static void stop_shards(stream *s, tether_cause_code code, const char *why) {
   tether_cause_unref(cause);
 }
 
+static void log_full(const stream *s) {
+  svc_log line;
+  svc_log_begin(&line, "page-full", tether_call_ctx(s->all.call));
+  svc_log_number(&line, "hits", (int64_t)s->sent);
+  svc_log_end(&line);
+}
+
 static void send_part(stream *s) {
   bool done;
   tether_code code = search_v1_search_search_stream_try_send_reply(s->all.call, &s->part, &done);
@@ -130,7 +138,9 @@ static void send_part(stream *s) {
   } else {
     s->from->matched++;
     s->full = ++s->sent == s->limit;
-    if (s->full) stop_shards(s, TETHER_CAUSE_ENOUGH, "the page is full");
+    if (!s->full) return;
+    log_full(s);
+    stop_shards(s, TETHER_CAUSE_ENOUGH, "the page is full");
   }
 }
 

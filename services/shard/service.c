@@ -89,7 +89,7 @@ static tether_code search(const tether_ctx *ctx, tether_call *call, const Search
     return tether_call_fail(call, TETHER_INVALID_ARGUMENT, "limit %u is above %d", request->limit, MAX_LIMIT);
   int limit = request->limit ? (int)request->limit : DEFAULT_LIMIT;
   hits found = {.call = call};
-  index_result result;
+  index_result result = {0};
   tether_code code = run(service, ctx, call, request->query, limit, keep_hit, &found, &result);
   if (code != TETHER_OK) return code;
   reply->stats = tether_call_alloc(call, sizeof *reply->stats);
@@ -120,7 +120,7 @@ static tether_code send_hit(void *data, const index_hit *found) {
 static tether_code send_all(shard_service *service, const tether_ctx *ctx, tether_call *call, const char *query) {
   Search__V1__ShardStats stats;
   Search__V1__ShardSearchStreamReply last = SEARCH__V1__SHARD_SEARCH_STREAM_REPLY__INIT;
-  index_result result;
+  index_result result = {0};
   tether_code code = run(service, ctx, call, query, 0, send_hit, call, &result);
   if (code != TETHER_OK) return code;
   fill_stats(service, &result, &stats);
