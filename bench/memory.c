@@ -37,7 +37,10 @@ static tether_code hold(const tether_ctx *ctx, tether_call *call, const Bench__V
 }
 
 static void finish(void) {
-  for (size_t i = 0; i < held_count; i++) tether_call_finish(held[i], TETHER_CANCELLED);
+  pthread_mutex_lock(&mu);
+  size_t count = held_count;
+  pthread_mutex_unlock(&mu);
+  for (size_t i = 0; i < count; i++) tether_call_finish(held[i], TETHER_CANCELLED);
 }
 
 static void serve(const bench_options *options) {

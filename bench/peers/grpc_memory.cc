@@ -30,6 +30,7 @@ class EchoService final : public bench::v1::Echo::CallbackService {
 };
 
 void Finish() {
+  std::lock_guard<std::mutex> lock(mu);
   for (grpc::ServerUnaryReactor *reactor : held) reactor->Finish(grpc::Status::CANCELLED);
 }
 
