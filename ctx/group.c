@@ -158,11 +158,19 @@ static bool apply_rule_locked(tether_group *group) {
   return true;
 }
 
+/* A member that had the group's deadline, at a peer or in a context of its own, may be quicker to learn that it has
+ * passed than the timer is to end the group: it has not failed, the group's time is over. */
+static void notice_deadline(const tether_group *group, tether_code code) {
+  if (code != TETHER_DEADLINE_EXCEEDED || tether_ctx_remaining_ns(group->ctx) > 0) return;
+  if (tether_ctx_err(group->ctx) == TETHER_OK) tth_expire(group->ctx->scope, tether_now_ns());
+}
+
 /* What the others get if this failure ends them; NULL if it cannot. Made before it is known whether it will, for it
  * has to be there as soon as the failure counts. */
 static tether_cause *failure_cause(const tether_group *group, unsigned long number, tether_code code,
                                    const char *what) {
   if (code == TETHER_OK || group->rule == TETHER_GROUP_COLLECT) return NULL;
+  notice_deadline(group, code);
   if (tether_ctx_err(group->ctx) != TETHER_OK) return NULL; /* it has ended, and keeps its cause */
   return tether_cause_newf(TETHER_CAUSE_SIBLING, "%s #%lu failed: %s", what == NULL ? "task" : what, number,
                            tether_code_name(code));

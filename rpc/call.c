@@ -44,7 +44,10 @@ void tether_call_unref(tether_call *call) {
   if (!call || call == &no_memory || atomic_fetch_sub_explicit(&call->refs, 1, memory_order_acq_rel) != 1) return;
   if (call->role == TTH_SERVER) {
     free(call->s.fail_message);
+    tth_recorder_unref(call->s.recorder);
+    tether_ctx_free(call->s.wait_ctx);
   } else {
+    tth_recorder_unref(call->c.recorder);
     tth_out_free(call->c.out);
     if (call->c.io_initial != call->initial) tether_metadata_free(call->c.io_initial);
   }
@@ -172,11 +175,4 @@ tether_code tth_code_of_ctx(const tether_ctx *ctx) {
   if (code != TETHER_OK && tether_cause_get_code(tether_ctx_cause(ctx)) == TETHER_CAUSE_DEADLINE)
     return TETHER_DEADLINE_EXCEEDED;
   return code;
-}
-
-tether_cause *tth_cause_from_wire(const Tether__V1__Cause *cause) {
-  if (!cause) return NULL;
-  tether_cause_code code =
-      cause->code > 0 && cause->code <= TETHER_CAUSE_ENOUGH ? (tether_cause_code)cause->code : TETHER_CAUSE_OTHER;
-  return tether_cause_new(code, cause->origin ? cause->origin : "", cause->text);
 }

@@ -12,6 +12,7 @@
 #include "rpc/arena.h"
 #include "rpc/conn.h"
 #include "rpc/pipe.h"
+#include "rpc/recorder.h"
 #include "tether/v1/frames.pb-c.h"
 
 enum {
@@ -20,6 +21,14 @@ enum {
   TTH_CALL_ENDED = 2,
   TTH_CALL_PHASE = 3,   /* the bits above */
   TTH_CALL_WAITERS = 4, /* somebody sleeps until ENDED */
+};
+
+/* What became of a client call's stream. */
+enum {
+  TTH_GONE_NOT_YET = 0, /* it has one, or may get one */
+  TTH_GONE_UNSENT,      /* it never had one that left */
+  TTH_GONE_ANSWERED,
+  TTH_GONE_LOST,
 };
 
 /* Enough for a small request, reply and headers; with the rest a call stays under 2 KiB. */
@@ -53,6 +62,9 @@ struct tether_call {
       void *done_data;
       tether_after after; /* on root; holds a reference while registered */
       int64_t started_ns;
+      tth_recorder *recorder; /* of the handler that made the call */
+      bool explain, opened;   /* opened: under the connection's lock until the end */
+      int64_t reserve_ns, detached_ns;
       tether_group *group; /* NULL: none, or it does not know the call */
       unsigned long group_number;
       _Atomic int users; /* of the client: start until it returns, and the end; the last one lets go of it */
@@ -65,6 +77,15 @@ struct tether_call {
       ProtobufCMessage *io_reply;
       bool io_headers; /* HEADERS have come */
       tether_metadata *io_initial;
+      /* written by whoever ends the call, for its ledger */
+      int64_t left_ns;         /* when it was sent; 0: never */
+      int64_t ended_ns;        /* 0: there is no ledger */
+      ProtobufCBinaryData hop; /* what the server told, in the arena */
+      const tether_ledger *_Atomic ledger;
+      /* the stream's end: TRAILERS, or the connection's loss */
+      _Atomic uint32_t gone; /* one of TTH_STREAM_... below */
+      _Atomic uint32_t running;
+      _Atomic int64_t wait_ns; /* for CANCEL */
     } c;
     struct { /* server */
       tether_server *server;
@@ -79,6 +100,13 @@ struct tether_call {
       _Atomic bool taken; /* by its handler, or by whoever ends the call without one */
       bool deferred;
       bool initial_sent;
+      bool explain, detached, lost;
+      tth_recorder *recorder; /* NULL: nothing is noted */
+      int64_t deadline_ns, arrived_ns, began_ns, ended_ns;
+      _Atomic int64_t cut_ns; /* when a cancel came; 0: none did */
+      struct tth_route *route;
+      tether_ctx *wait_ctx; /* bounds a cancel that waits for the tree below */
+      tether_after wait_after;
       tether_after after; /* streams: on root, from the handler's start to the end */
       char *fail_message; /* set by the handler */
     } s;
@@ -112,9 +140,6 @@ void tth_call_set_message(tether_call *call, const char *text);
  * hop it arose, else the context's own err. */
 tether_code tth_code_of_ctx(const tether_ctx *ctx);
 
-/* A cause from the wire; NULL if there is none. */
-TETHER_MUST_USE tether_cause *tth_cause_from_wire(const Tether__V1__Cause *cause);
-
 /* Unpacks a message into the call's arena; tth_unpack with the arena's lock. */
 TETHER_MUST_USE tether_code tth_call_unpack(tether_call *call, const ProtobufCMessageDescriptor *descriptor,
                                             const uint8_t *bytes, size_t len, size_t max_unpacked_bytes, char *why,
@@ -124,6 +149,9 @@ TETHER_MUST_USE tether_code tth_call_unpack(tether_call *call, const ProtobufCMe
 TETHER_MUST_USE tether_code tth_call_unpack_small(tether_call *call, const ProtobufCMessageDescriptor *descriptor,
                                                   const tth_event *event, const tether_limits *limits, char *why,
                                                   size_t why_size, ProtobufCMessage **message);
+
+/* The ledger's root row, built once; NULL without memory. The call has ended, or the caller is ending it. */
+const tether_ledger *tth_call_ledger(tether_call *call);
 
 static inline bool tth_method_is(const tether_method *method, unsigned flags) { return method->flags & flags; }
 

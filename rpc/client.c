@@ -98,6 +98,15 @@ static void fail_waiting(tether_client *client, bool also_patient, tether_code c
   }
 }
 
+void tth_client_count(tether_client *client, tether_code code, bool sent) {
+  atomic_fetch_add_explicit(sent ? &client->ended[code] : &client->unsent, 1, memory_order_relaxed);
+}
+
+void tether_client_get_stats(tether_client *client, tether_client_stats *stats) {
+  for (size_t i = 0; i < TETHER_CODES; i++) stats->ended[i] = atomic_load(&client->ended[i]);
+  stats->unsent = atomic_load(&client->unsent);
+}
+
 void tth_client_call_gone(tether_client *client) {
   /* The closing thread looks at the count under the lock; the last call must wake it, and may not touch the client
    * after the count has dropped unless it holds the lock. */

@@ -20,6 +20,7 @@ struct tether_client {
   int64_t backoff_initial_ns, backoff_max_ns, connect_timeout_ns;
   tth_dialer *dialer;
   _Atomic size_t calls; /* not ended, or with a callback running */
+  _Atomic uint64_t ended[TETHER_CODES], unsent;
 
   pthread_mutex_t mu;
   pthread_cond_t changed;
@@ -58,6 +59,9 @@ TETHER_MUST_USE tether_ctx *tth_client_derive(const tether_ctx *ctx, const tethe
 
 /* A call that has ended before it began; of no client. */
 TETHER_MUST_USE tether_call *tth_client_call_refused(const tether_method *method, tether_code code, const char *why);
+
+/* Counts an ended call. */
+void tth_client_count(tether_client *client, tether_code code, bool sent);
 
 /* One call less. */
 void tth_client_call_gone(tether_client *client);

@@ -8,18 +8,35 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rpc/cause_wire.h"
 #include "rpc/client.h"
 #include "rpc/encode.h"
+#include "rpc/futex.h"
 #include "rpc/metadata.h"
 #include "rpc/unpack.h"
 
 /* ---- Ending -------------------------------------------------------------------------------- */
 
+/* The call's stream is gone, with so many handlers known to run below. */
+static void mark_gone(tether_call *call, uint32_t how, uint32_t running) {
+  atomic_store(&call->c.running, running);
+  if (atomic_exchange(&call->c.gone, how) != TTH_GONE_NOT_YET) return;
+  tth_futex_wake_all(&call->c.gone);
+  if (call->c.opened) tth_recorder_call_closed(call->c.recorder, running);
+}
+
+/* How long the tree below may take to stop, if anybody waits for that; what is kept back is for the answer's way. */
+static int64_t wait_below_ns(tether_call *call) {
+  int64_t wait_ns = atomic_load(&call->c.wait_ns);
+  if (wait_ns == 0 && call->c.recorder) wait_ns = tth_recorder_wait_ns(call->c.recorder, tether_now_ns());
+  return wait_ns - wait_ns / 8;
+}
+
 /* Takes the call from wherever it is; says where that was, for the message. */
 static const char *release(tether_call *call, const tether_cause *cause) {
   tether_client *client = call->c.client;
   const char *where = "before it was sent";
-  bool unref_list = false, unref_stream = false;
+  bool unref_list = false, unref_stream = false, opened = false;
   pthread_mutex_lock(&client->mu);
   if (call->c.waiting) {
     tth_client_forget_waiting_locked(client, call);
@@ -30,14 +47,16 @@ static const char *release(tether_call *call, const tether_cause *cause) {
   pthread_mutex_unlock(&client->mu);
   if (conn) {
     tth_session *session = tth_conn_lock(conn);
+    opened = call->c.opened;
     if (session && call->stream) {
       where = call->stream->state == TTH_STREAM_QUEUED ? "while it was queued here" : "while the server had it";
-      tth_session_cancel(session, call->stream, cause);
+      call->c.left_ns = call->stream->left_ns;
+      unref_stream = !tth_session_cancel(session, call->stream, cause, wait_below_ns(call));
       call->stream = NULL;
-      unref_stream = true;
     }
     tth_conn_unlock(conn);
   }
+  if (unref_stream || !opened) mark_gone(call, TTH_GONE_UNSENT, 0);
   if (unref_list) tether_call_unref(call);
   if (unref_stream) tether_call_unref(call);
   return where;
@@ -55,7 +74,40 @@ static void leave_group(tether_call *call) {
   tether_group_leave(call->c.group, call->c.group_number, call->code, what);
 }
 
+/* What the handler that made the call notes of it. */
+static void note(tether_call *call) {
+  Tether__V1__Leg leg = TETHER__V1__LEG__INIT;
+  Tether__V1__Cause cause = TETHER__V1__CAUSE__INIT;
+  const char *peer = tether_call_peer(call);
+  leg.method = (char *)call->path;
+  leg.peer = *peer ? (char *)peer : NULL;
+  leg.has_started_ns = leg.has_took_ns = leg.has_waited_ns = leg.has_code = true;
+  leg.started_ns = call->c.started_ns;
+  leg.took_ns = call->c.ended_ns - call->c.started_ns;
+  leg.waited_ns = call->c.left_ns ? call->c.left_ns - call->c.started_ns : leg.took_ns;
+  leg.has_unconnected = leg.unconnected = !call->conn;
+  leg.code = call->code;
+  if (call->cause) {
+    tth_cause_to_wire(call->cause, &cause);
+    leg.cause = &cause;
+  }
+  leg.has_hop = call->c.hop.data != NULL;
+  leg.hop = call->c.hop;
+  tth_recorder_call_ended(call->c.recorder, &leg);
+}
+
+/* The end as the ledger sees it: before the results are published. */
+static void close_ledger(tether_call *call) {
+  if (call->code == TETHER_OK && !call->c.explain && !call->c.recorder) return;
+  call->c.ended_ns = tether_now_ns();
+  if (call->c.opened && call->c.left_ns == 0)
+    call->c.left_ns = call->c.started_ns; /* its stream went with the connection */
+}
+
 static void finish(tether_call *call) {
+  if (call->c.ended_ns == 0) close_ledger(call);
+  if (call->c.recorder) note(call);
+  tth_client_count(call->c.client, call->code, call->c.opened);
   if (tether_after_stop(&call->c.after)) tether_call_unref(call); /* the registration's reference */
   tether_call_done_fn done = call->c.done;
   tether_call_ref(call); /* a waiter may release the call as soon as it has ended */
@@ -113,7 +165,30 @@ void tether_call_cancel(tether_call *call, const tether_cause *cause) {
   if (call->role == TTH_CLIENT && call->root) tether_ctx_cancel_cause(call->root, cause);
 }
 
+tether_code tether_call_cancel_and_wait(tether_call *call, const tether_cause *cause, int64_t timeout_ns,
+                                        uint32_t *running) {
+  if (call->role != TTH_CLIENT) return TETHER_FAILED_PRECONDITION;
+  if (!call->root) { /* it ended before it began */
+    *running = 0;
+    return TETHER_OK;
+  }
+  int64_t until_ns = tether_time_add(tether_now_ns(), timeout_ns);
+  atomic_store(&call->c.wait_ns, timeout_ns > 0 ? timeout_ns : 1);
+  tether_ctx_cancel_cause(call->root, cause);
+  uint32_t gone;
+  for (int64_t left; (gone = atomic_load(&call->c.gone)) == TTH_GONE_NOT_YET;) {
+    left = until_ns == TETHER_FOREVER ? TETHER_FOREVER : until_ns - tether_now_ns();
+    if (left <= 0) return TETHER_DEADLINE_EXCEEDED;
+    tth_futex_wait_for(&call->c.gone, TTH_GONE_NOT_YET, left);
+  }
+  if (gone == TTH_GONE_LOST) return TETHER_UNAVAILABLE;
+  *running = atomic_load(&call->c.running);
+  return TETHER_OK;
+}
+
 void tth_client_call_lost(tether_call *call, const char *why) {
+  /* What runs at a peer that nobody hears of any more counts as running. */
+  mark_gone(call, TTH_GONE_LOST, 1);
   char message[512];
   tether_client *client = call->c.client;
   pthread_mutex_lock(&client->mu);
@@ -154,6 +229,8 @@ static tether_code open_stream(tether_call *call, tth_session *session, tth_out 
   call->stream = tth_session_open(session, call, *out);
   if (!call->stream) return TETHER_RESOURCE_EXHAUSTED;
   tether_call_ref(call);
+  call->c.opened = true;
+  tth_recorder_call_opened(call->c.recorder);
   *out = NULL;
   return TETHER_OK;
 }
@@ -232,6 +309,8 @@ static tether_code equip(tether_call *call, tether_group *group, const char **wh
 
 /* What can be refused before anything is sent. */
 static tether_code check(const tether_call *call, const ProtobufCMessage *request, const char **why) {
+  *why = "a detached call needs a bound of its own";
+  if (call->c.detached_ns < 0) return TETHER_INVALID_ARGUMENT;
   *why = "a request belongs to a call whose client does not stream, and only there";
   if (tth_method_is(call->method, TETHER_METHOD_CLIENT_STREAMING) == (request != NULL)) return TETHER_INVALID_ARGUMENT;
   *why = "the method requires a deadline and the call has none";
@@ -260,6 +339,10 @@ tether_call *tether_call_start(tether_client *client, const tether_ctx *ctx, con
   call->c.metadata_bytes = tether_metadata_size(options->metadata);
   call->root = tth_client_derive(ctx, method, options);
   call->ctx = call->root;
+  call->c.recorder = tth_recorder_of(ctx);
+  call->c.explain = options->explain || tth_recorder_explains(call->c.recorder);
+  call->c.reserve_ns = options->reserve_ns;
+  call->c.detached_ns = options->detached_ns;
   call->c.users = 2;
   atomic_fetch_add(&client->calls, 1);
 
@@ -369,6 +452,36 @@ static void on_message(tether_call *call, tth_event *event, const tether_limits 
   tth_client_call_refuse(call, code, message);
 }
 
+/* The server's record follows the caller's. */
+static void correct_verdict(tether_call *call, uint32_t stream, uint32_t told) {
+  if (told == (uint32_t)call->code) return;
+  tether_code from = told <= TETHER_UNAUTHENTICATED ? (tether_code)told : TETHER_UNKNOWN;
+  tth_session *session = tth_conn_lock(call->conn);
+  if (session) tth_session_verdict(session, stream, from, call->code);
+  tth_conn_unlock(call->conn);
+}
+
+/* Where the time of a call went that ran out of it. */
+static void explain_deadline(tether_call *call) {
+  char message[512];
+  close_ledger(call);
+  const tether_ledger *ledger = call->c.hop.data ? tth_call_ledger(call) : NULL, *row;
+  if (!ledger) return;
+  tether_phase phase;
+  int64_t spent_ns;
+  tether_ledger_blame(ledger, &row, &phase, &spent_ns);
+  snprintf(message, sizeof message, "deadline exceeded after %lld ms, of which %lld ms %s of %s at %s",
+           (long long)(ledger->took_ns / TETHER_MS), (long long)(spent_ns / TETHER_MS), tether_phase_text(phase),
+           row->method, *row->hop ? row->hop : "no server");
+  tth_call_set_message(call, message);
+}
+
+/* TRAILERS of a call that has ended, or is just being ended, in another way. */
+static void on_late_trailers(tether_call *call, uint32_t stream, const Tether__V1__Trailers *trailers) {
+  tether_call_wait(call); /* whoever ends it is about to publish */
+  if (trailers) correct_verdict(call, stream, trailers->code);
+}
+
 /* The status that the server's TRAILERS mean here. */
 static tether_code received_code(tether_call *call, const Tether__V1__Trailers *trailers, const char **message) {
   tether_code code = trailers->code <= TETHER_UNAUTHENTICATED ? (tether_code)trailers->code : TETHER_UNKNOWN;
@@ -392,7 +505,13 @@ static void on_trailers(tether_call *call, const tth_event *event, const tether_
     code = TETHER_RESOURCE_EXHAUSTED;
     snprintf(why, sizeof why, "the trailers are larger than the limit");
   }
-  if (!tth_call_try_end(call)) return;
+  mark_gone(call, TTH_GONE_ANSWERED, trailers && trailers->has_running ? trailers->running : 0);
+  if (!tth_call_try_end(call)) {
+    on_late_trailers(call, event->stream_id, trailers);
+    return;
+  }
+  call->c.left_ns = event->left_ns;
+  if (trailers && trailers->has_ledger) call->c.hop = trailers->ledger;
   if (trailers && code == TETHER_OK) {
     const char *message;
     call->code = received_code(call, trailers, &message);
@@ -404,10 +523,13 @@ static void on_trailers(tether_call *call, const tth_event *event, const tether_
       call->code = TETHER_RESOURCE_EXHAUSTED;
       tth_call_set_message(call, "out of memory");
     }
+    bool cut = tether_cause_get_code(call->cause) == TETHER_CAUSE_DEADLINE; /* else it is the handler's own status */
+    if (call->code == TETHER_DEADLINE_EXCEEDED && cut) explain_deadline(call);
   } else {
     call->code = code;
     tth_call_set_message(call, why);
   }
+  if (trailers) correct_verdict(call, event->stream_id, trailers->code);
   finish(call);
 }
 

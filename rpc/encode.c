@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "rpc/cause_wire.h"
 #include "rpc/forward.h"
 #include "rpc/metadata.h"
 #include "rpc/trace.h"
@@ -93,7 +94,11 @@ tether_code tth_encode_request(tether_call *call, const ProtobufCMessage *reques
     headers.baggage = sendable(tether_trace_baggage(call->ctx), BAGGAGE_MAX);
   }
   int64_t deadline_ns = tether_ctx_deadline_ns(call->ctx);
-  headers.has_timeout_ns = deadline_ns != TETHER_FOREVER;
+  headers.has_timeout_ns = headers.has_sent_at_ns = deadline_ns != TETHER_FOREVER;
+  headers.sent_at_ns = INT64_MIN;
+  headers.has_explain = headers.explain = call->c.explain;
+  headers.has_detach_ns = call->c.detached_ns > 0;
+  headers.detach_ns = call->c.detached_ns;
   tether_code code = pack_request(&headers, request, out);
   if (code == TETHER_OK) (*out)->deadline_ns = deadline_ns;
   return code;
@@ -154,23 +159,25 @@ static tether_code pack_end(const Tether__V1__Trailers *trailers, const Protobuf
   return TETHER_OK;
 }
 
-tether_code tth_encode_reply(const tether_call *call, tether_code code, const char *message, const tether_cause *cause,
-                             tth_out **result) {
+tether_code tth_encode_reply(const tether_call *call, const tth_end *end, tth_out **result) {
+  const tether_cause *cause = call->cause;
   struct views views;
   Tether__V1__Trailers trailers = TETHER__V1__TRAILERS__INIT;
   Tether__V1__Cause wire_cause = TETHER__V1__CAUSE__INIT;
-  trailers.code = code;
-  trailers.message = message && *message ? (char *)message : NULL;
+  trailers.code = call->code;
+  trailers.message = call->message ? call->message : NULL;
   if (cause) {
-    wire_cause.code = tether_cause_get_code(cause);
-    wire_cause.origin = (char *)tth_utf8_text(tether_cause_origin(cause));
-    wire_cause.text = (char *)tth_utf8_text(tether_cause_text(cause));
+    tth_cause_to_wire(cause, &wire_cause);
     trailers.cause = &wire_cause;
   }
+  trailers.has_ledger = end->ledger.data != NULL;
+  trailers.ledger = end->ledger;
+  trailers.has_running = end->running > 0;
+  trailers.running = end->running;
   trailers.n_metadata = view(call->trailers, &views);
   trailers.metadata = views.pointers;
   tth_out *out, *initial = NULL;
-  tether_code failed = pack_end(&trailers, code == TETHER_OK ? call->reply : NULL, &out);
+  tether_code failed = pack_end(&trailers, call->code == TETHER_OK ? call->reply : NULL, &out);
   if (failed != TETHER_OK) return failed;
   if (tether_metadata_count(call->initial) > 0 && !call->s.initial_sent) {
     failed = tth_encode_initial(call, &initial);

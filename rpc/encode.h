@@ -19,9 +19,14 @@ TETHER_MUST_USE tth_out *tth_encode_half_close(void);
 /* HEADERS with the call's initial metadata. */
 TETHER_MUST_USE tether_code tth_encode_initial(const tether_call *call, tth_out **out);
 
+/* What goes with the end besides the call's own results. */
+typedef struct tth_end {
+  ProtobufCBinaryData ledger; /* a packed Hop; data NULL: none */
+  uint32_t running;
+} tth_end;
+
 /* What a call ends with: HEADERS if there is initial metadata not sent yet, the reply if there is one and the code is
- * TETHER_OK, TRAILERS. */
-TETHER_MUST_USE tether_code tth_encode_reply(const tether_call *call, tether_code code, const char *message,
-                                             const tether_cause *cause, tth_out **out);
+ * TETHER_OK, TRAILERS with the call's code, message, cause and trailers. */
+TETHER_MUST_USE tether_code tth_encode_reply(const tether_call *call, const tth_end *end, tth_out **out);
 
 #endif

@@ -22,6 +22,8 @@ tether_code tth_server_open_on(const tth_transport *transport, const tether_serv
   server->limits = tth_limits_of(&options->limits);
   server->keys = options->keys;
   server->tls = options->tls;
+  server->max_timeout_ns = options->max_timeout_ns;
+  server->deadline_required = options->deadline_required;
   tether_code code = tether_pool_open(options->max_workers > 0 ? options->max_workers : 64, &server->pool);
   if (code != TETHER_OK) {
     free(server);
@@ -59,7 +61,7 @@ static size_t find_route(const tether_server *server, const char *path, bool *fo
   return *found ? high : low;
 }
 
-const tth_route *tth_server_route(const tether_server *server, const char *path) {
+tth_route *tth_server_route(const tether_server *server, const char *path) {
   bool found;
   size_t at = find_route(server, path, &found);
   return found ? &server->routes[at] : NULL;
@@ -99,6 +101,14 @@ static tether_call *on_new_call(void *owner, tth_conn *conn, tth_stream *stream)
 static void on_event(void *owner, tth_conn *conn, tth_event *event) {
   tether_server *server = owner;
   (void)conn;
+  if (event->type == TTH_EVENT_VERDICT) {
+    pthread_mutex_lock(&server->mu);
+    if (server->ended[event->from] > 0) {
+      server->ended[event->from]--;
+      server->ended[event->to]++;
+    }
+    pthread_mutex_unlock(&server->mu);
+  }
   if (event->user) tth_server_call_event(event->user, event, &server->limits);
 }
 
@@ -195,8 +205,28 @@ void tth_server_call_gone(tether_server *server, tether_call *call) {
   pthread_mutex_lock(&server->mu);
   *(call->s.prev ? &call->s.prev->s.next : &server->calls_first) = call->s.next;
   if (call->s.next) call->s.next->s.prev = call->s.prev;
+  server->ended[call->code]++;
   if (--server->calls == 0) pthread_cond_broadcast(&server->changed);
   pthread_mutex_unlock(&server->mu);
+}
+
+tether_code tether_server_get_stats(tether_server *server, const char *path, tether_server_stats *stats) {
+  tether_server_stats sum = {0};
+  bool found = !path;
+  for (size_t i = 0; i < server->route_count; i++) {
+    tth_route *route = &server->routes[i];
+    if (path && strcmp(path, route->method->path) != 0) continue;
+    found = true;
+    sum.started += atomic_load(&route->started);
+    sum.running += atomic_load(&route->running);
+    sum.wasted_ns = tether_time_add(sum.wasted_ns, atomic_load(&route->wasted_ns));
+  }
+  if (!found) return TETHER_NOT_FOUND;
+  pthread_mutex_lock(&server->mu);
+  if (!path) memcpy(sum.ended, server->ended, sizeof sum.ended);
+  pthread_mutex_unlock(&server->mu);
+  *stats = sum;
+  return TETHER_OK;
 }
 
 size_t tth_server_calls(tether_server *server) { return server->calls; }

@@ -13,6 +13,10 @@ typedef struct tth_route {
   tether_handler_fn handler;
   const void *service;
   void *data;
+  /* counters */
+  _Atomic uint64_t started;
+  _Atomic uint32_t running;
+  _Atomic int64_t wasted_ns;
 } tth_route;
 
 struct tether_server {
@@ -21,6 +25,8 @@ struct tether_server {
   const tether_key *const *keys;
   const tether_tls *tls;
   tether_pool *pool;
+  int64_t max_timeout_ns;
+  bool deadline_required;
 
   /* fixed once listening */
   tth_route *routes; /* sorted by path */
@@ -35,6 +41,7 @@ struct tether_server {
   tth_conn *conns;
   _Atomic size_t conn_count;
   tether_call *calls_first; /* not ended, and their HEADERS were read */
+  uint64_t ended[TETHER_CODES];
 
   _Atomic size_t calls; /* not ended; one more from the moment the connection has a stream for it */
 };
@@ -44,7 +51,7 @@ TETHER_MUST_USE tether_code tth_server_open_on(const tth_transport *transport, c
                                                tether_server **server);
 
 /* The route of a path; NULL: not served. */
-const tth_route *tth_server_route(const tether_server *server, const char *path);
+tth_route *tth_server_route(const tether_server *server, const char *path);
 
 /* The call's HEADERS are being read; it has ended. */
 void tth_server_call_added(tether_server *server, tether_call *call);

@@ -12,12 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rpc/cause_wire.h"
 #include "rpc/encode.h"
 #include "rpc/forward.h"
 #include "rpc/metadata.h"
 #include "rpc/server.h"
+#include "rpc/session_clock.h"
 #include "rpc/trace.h"
 #include "rpc/unpack.h"
+#include "rpc/utf8.h"
 
 #define CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
@@ -41,8 +44,34 @@ static tether_code final_code(tether_call *call, tether_code code, const char **
   *cause = tether_ctx_cause(root);
   *message = tether_cause_text(*cause);
   /* Our own shutdown; a caller that stops for its own has recorded CANCELLED. */
-  bool shutdown = call->s.told && tether_cause_get_code(*cause) == TETHER_CAUSE_SHUTDOWN;
-  return shutdown ? TETHER_UNAVAILABLE : tth_code_of_ctx(root);
+  tether_cause_code why = tether_cause_get_code(*cause);
+  bool shutdown = call->s.told && why == TETHER_CAUSE_SHUTDOWN, lost = call->s.lost && why == TETHER_CAUSE_PEER_LOST;
+  return shutdown || lost ? TETHER_UNAVAILABLE : tth_code_of_ctx(root);
+}
+
+/* How long the handler worked on after its context had ended. */
+static int64_t wasted_ns(const tether_call *call) {
+  int64_t cut_ns = atomic_load(&call->s.cut_ns), from_ns = call->s.deadline_ns;
+  if (cut_ns && cut_ns < from_ns) from_ns = cut_ns;
+  if (from_ns < call->s.began_ns) from_ns = call->s.began_ns;
+  return call->s.began_ns && call->s.ended_ns > from_ns ? call->s.ended_ns - from_ns : 0;
+}
+
+/* This hop's row of the ledger. */
+static ProtobufCBinaryData pack_ledger(tether_call *call) {
+  ProtobufCBinaryData bytes = {0};
+  Tether__V1__Hop hop = TETHER__V1__HOP__INIT;
+  int64_t began_ns = call->s.began_ns ? call->s.began_ns : call->s.ended_ns;
+  hop.name = (char *)tth_utf8_text(tether_origin());
+  hop.has_budget_ns = call->s.deadline_ns != TETHER_FOREVER;
+  hop.budget_ns = call->s.deadline_ns - call->s.arrived_ns;
+  hop.has_queue_ns = hop.has_own_ns = true;
+  hop.queue_ns = began_ns - call->s.arrived_ns;
+  hop.own_ns = call->s.ended_ns - began_ns;
+  hop.wasted_ns = wasted_ns(call);
+  hop.has_wasted_ns = hop.wasted_ns > 0;
+  hop.has_detached = hop.detached = call->s.detached;
+  return tth_recorder_pack(call->s.recorder, &hop, &bytes) ? bytes : (ProtobufCBinaryData){0};
 }
 
 /* Encodes the end; trailers larger than the client takes, or a reply, are replaced by saying so. */
@@ -60,16 +89,15 @@ static tth_out *encode_end(tether_call *call, const tether_limits *peer) {
     call->code = TETHER_RESOURCE_EXHAUSTED;
     tth_call_set_message(call, "the reply is larger than the client takes");
   }
-  if (tth_encode_reply(call, call->code, call->message, call->cause, &out) != TETHER_OK) return NULL;
+  tth_end end = {.running = call->cause ? tth_recorder_running(call->s.recorder) : 0};
+  if (call->code != TETHER_OK || call->s.explain) end.ledger = pack_ledger(call);
+  if (tth_encode_reply(call, &end, &out) != TETHER_OK) out = NULL;
+  free(end.ledger.data);
   return out;
 }
 
-void tth_server_call_end(tether_call *call, tether_code code, const char *message) {
-  if (!tth_call_try_end(call)) return;
-  const tether_cause *cause = NULL;
-  call->code = final_code(call, code, &message, &cause);
-  call->cause = cause ? tether_cause_ref(cause) : NULL;
-  tth_call_set_message(call, message);
+/* Sends the end, and lets go. */
+static void complete(tether_call *call) {
   tth_session *session = tth_conn_lock(call->conn);
   const tether_limits peer = session ? *tth_session_peer_limits(session) : call->s.server->limits;
   tth_conn_unlock(call->conn);
@@ -77,7 +105,7 @@ void tth_server_call_end(tether_call *call, tether_code code, const char *messag
   bool unref = false;
   session = tth_conn_lock(call->conn);
   if (session && call->stream && out) {
-    if (cause) tth_session_drop_output(session, call->stream); /* nobody waits for it */
+    if (call->cause) tth_session_drop_output(session, call->stream); /* nobody waits for it */
     tth_session_finish(session, call->stream, out);
     call->stream = NULL;
     out = NULL;
@@ -87,11 +115,53 @@ void tth_server_call_end(tether_call *call, tether_code code, const char *messag
   tth_conn_unlock(call->conn);
   if (stuck) tth_conn_close(call->conn);
   tth_out_free(out);
-  /* Whatever the handler started under its context ends with it. */
-  tether_ctx_cancel(call->root);
   tth_call_ended(call);
   tth_server_call_gone(call->s.server, call);
   if (unref) tether_call_unref(call);
+}
+
+/* ---- A cancel that waits for the tree below ------------------------------------------------ */
+
+static void on_below_closed(void *data) {
+  tether_call *call = data;
+  if (tether_after_stop(&call->s.wait_after)) tether_call_unref(call); /* the timer's reference */
+  complete(call);
+  tether_call_unref(call);
+}
+
+static void on_wait_over(void *data) {
+  tether_call *call = data;
+  tth_recorder_give_up(call->s.recorder);
+  tether_call_unref(call);
+}
+
+/* Completes the call when the calls made under it are gone too, or when the caller waits no longer. */
+static void complete_after_below(tether_call *call, int64_t wait_ns) {
+  call->s.wait_ctx = tether_ctx_with_timeout(tether_ctx_background(), wait_ns);
+  tether_call_ref(call);
+  tether_call_ref(call);
+  tether_ctx_after_func(call->s.wait_ctx, &call->s.wait_after, NULL, on_wait_over, call);
+  tth_recorder_when_closed(call->s.recorder, on_below_closed, call);
+}
+
+void tth_server_call_end(tether_call *call, tether_code code, const char *message) {
+  if (!tth_call_try_end(call)) return;
+  const tether_cause *cause = NULL;
+  call->code = final_code(call, code, &message, &cause);
+  call->cause = cause ? tether_cause_ref(cause) : NULL;
+  tth_call_set_message(call, message);
+  call->s.ended_ns = tether_now_ns();
+  if (call->s.began_ns) {
+    atomic_fetch_add_explicit(&call->s.route->wasted_ns, wasted_ns(call), memory_order_relaxed);
+    atomic_fetch_sub_explicit(&call->s.route->running, 1, memory_order_relaxed);
+  }
+  /* Whatever the handler started under its context ends with it. */
+  tether_ctx_cancel(call->root);
+  int64_t wait_ns = cause ? tth_recorder_wait_ns(call->s.recorder, call->s.ended_ns) : 0;
+  if (wait_ns > 0)
+    complete_after_below(call, wait_ns);
+  else
+    complete(call);
 }
 
 /* Ends a call whose handler has not been given it; false: the handler has it. */
@@ -102,6 +172,8 @@ static bool end_unhandled(tether_call *call, tether_code code, const char *messa
 }
 
 void tth_server_call_cancel(tether_call *call, const tether_cause *cause) {
+  int64_t none = 0;
+  atomic_compare_exchange_strong(&call->s.cut_ns, &none, tether_now_ns());
   bool shutdown = tether_cause_get_code(cause) == TETHER_CAUSE_SHUTDOWN;
   tether_ctx_cancel_cause(call->root, cause); /* NULL, and nothing, if a shutdown comes before the headers */
   end_unhandled(call, shutdown ? TETHER_UNAVAILABLE : TETHER_CANCELLED, tether_cause_text(cause));
@@ -109,21 +181,38 @@ void tth_server_call_cancel(tether_call *call, const tether_cause *cause) {
 
 void tth_server_call_lost(tether_call *call, const char *why) {
   char text[256];
-  snprintf(text, sizeof text, "the caller is gone: %s", why);
-  tether_cause *cause = tether_cause_new(TETHER_CAUSE_PEER_LOST, NULL, text);
-  tth_server_call_cancel(call, cause);
-  tether_cause_unref(cause);
+  if (!call->s.detached) {
+    snprintf(text, sizeof text, "the caller is gone: %s", why);
+    tether_cause *cause = tether_cause_new(TETHER_CAUSE_PEER_LOST, NULL, text);
+    call->s.lost = true;
+    tth_server_call_cancel(call, cause);
+    tether_cause_unref(cause);
+  }
   tether_call_unref(call); /* the stream's reference */
 }
 
 /* ---- HEADERS ------------------------------------------------------------------------------- */
 
+/* The caller's time, or what this server makes of it. */
+static int64_t deadline_of(tether_call *call, const Tether__V1__Headers *headers) {
+  const tether_server *server = call->s.server;
+  int64_t now_ns = call->s.arrived_ns, deadline_ns = TETHER_FOREVER;
+  call->s.detached = headers->has_detach_ns && headers->detach_ns > 0;
+  if (call->s.detached)
+    deadline_ns = tether_time_add(now_ns, headers->detach_ns);
+  else if (headers->has_timeout_ns)
+    deadline_ns =
+        tth_deadline_of(headers->timeout_ns, headers->has_sent_at_ns ? headers->sent_at_ns : INT64_MIN, now_ns);
+  int64_t most_ns = server->max_timeout_ns > 0 ? tether_time_add(now_ns, server->max_timeout_ns) : TETHER_FOREVER;
+  return deadline_ns < most_ns ? deadline_ns : most_ns;
+}
+
 /* The context: time left, trace, values. Never fails: without memory it is a context that has ended. */
 static void make_ctx(tether_call *call, const Tether__V1__Headers *headers) {
   const tether_server *server = call->s.server;
   const tether_ctx *background = tether_ctx_background();
-  call->root = headers->has_timeout_ns ? tether_ctx_with_timeout(background, headers->timeout_ns)
-                                       : tether_ctx_with_cancel(background);
+  call->root = call->s.deadline_ns != TETHER_FOREVER ? tether_ctx_with_deadline(background, call->s.deadline_ns)
+                                                     : tether_ctx_with_cancel(background);
   call->ctx = call->root;
   const tether_ctx *ctx = tether_ctx_ref(call->root);
   if (headers->traceparent) {
@@ -133,6 +222,8 @@ static void make_ctx(tether_call *call, const Tether__V1__Headers *headers) {
       ctx = traced;
     }
   }
+  call->s.recorder = tth_recorder_new(call->s.explain);
+  ctx = tth_recorder_attach(ctx, call->s.recorder);
   if (headers->n_forwarded || server->keys)
     ctx = tth_forward_received(ctx, server->keys, headers, server->limits.max_forward_bytes);
   if (ctx == call->root)
@@ -156,21 +247,23 @@ static tether_code check_headers(tether_call *call, const Tether__V1__Headers *h
       return TETHER_RESOURCE_EXHAUSTED;
     }
   }
-  const tth_route *route = headers->method ? tth_server_route(call->s.server, headers->method) : NULL;
+  tth_route *route = headers->method ? tth_server_route(call->s.server, headers->method) : NULL;
   if (!route || !route->handler) {
     snprintf(why, why_size, "no method %.200s is served here", headers->method ? headers->method : "(none)");
     return TETHER_UNIMPLEMENTED;
   }
+  call->s.route = route;
   call->method = route->method;
   call->path = route->method->path;
   call->s.handler = route->handler;
   call->s.service = route->service;
   call->s.data = route->data;
-  if (headers->has_timeout_ns && headers->timeout_ns <= 0) {
+  if (call->s.deadline_ns <= call->s.arrived_ns) {
     snprintf(why, why_size, "the deadline had passed on arrival");
     return TETHER_DEADLINE_EXCEEDED;
   }
-  if ((call->method->flags & TETHER_METHOD_DEADLINE_REQUIRED) && !headers->has_timeout_ns) {
+  bool required = call->s.server->deadline_required || (call->method->flags & TETHER_METHOD_DEADLINE_REQUIRED);
+  if (required && !headers->has_timeout_ns && !call->s.detached) {
     snprintf(why, why_size, "%s requires a deadline and the call has none", call->path);
     return TETHER_INVALID_ARGUMENT;
   }
@@ -184,6 +277,10 @@ static void run_handler(tether_call *call) {
     tth_server_call_end(call, TETHER_CANCELLED, NULL);
     return;
   }
+  call->s.began_ns = tether_now_ns();
+  tth_recorder_start(call->s.recorder, call->s.began_ns);
+  atomic_fetch_add_explicit(&call->s.route->started, 1, memory_order_relaxed);
+  atomic_fetch_add_explicit(&call->s.route->running, 1, memory_order_relaxed);
   /* The handler may finish a deferred call before it returns. */
   tether_call_ref(call);
   tether_code code = call->s.handler(call->ctx, call, call->request, call->reply, call->s.service, call->s.data);
@@ -250,6 +347,8 @@ static void on_headers(tether_call *call, const tth_event *event, const tether_l
   tth_server_call_added(call->s.server, call); /* not when it was made: the connection's lock was held */
   char why[320];
   ProtobufCMessage *message;
+  call->s.arrived_ns = tether_now_ns();
+  call->s.deadline_ns = TETHER_FOREVER;
   tether_code code =
       tth_call_unpack_small(call, &tether__v1__headers__descriptor, event, limits, why, sizeof why, &message);
   if (code != TETHER_OK) {
@@ -257,6 +356,8 @@ static void on_headers(tether_call *call, const tth_event *event, const tether_l
     return;
   }
   const Tether__V1__Headers *headers = (const Tether__V1__Headers *)message;
+  call->s.explain = headers->explain;
+  call->s.deadline_ns = deadline_of(call, headers);
   code = check_headers(call, headers, limits, why, sizeof why);
   if (code == TETHER_OK) make_ctx(call, headers);
   if (code != TETHER_OK) {
@@ -306,9 +407,13 @@ static void on_cancel(tether_call *call, const tth_event *event, const tether_li
   ProtobufCMessage *message = NULL;
   char why[160];
   tether_cause *cause = NULL;
+  if (call->s.detached) return; /* it goes on; the caller has recorded its leaving */
   if (tth_call_unpack_small(call, &tether__v1__cancel__descriptor, event, limits, why, sizeof why, &message) ==
-      TETHER_OK)
-    cause = tth_cause_from_wire(((const Tether__V1__Cancel *)message)->cause);
+      TETHER_OK) {
+    const Tether__V1__Cancel *cancel = (const Tether__V1__Cancel *)message;
+    cause = tth_cause_from_wire(cancel->cause);
+    if (cancel->wait_ns > 0) tth_recorder_set_wait(call->s.recorder, tether_time_add(tether_now_ns(), cancel->wait_ns));
+  }
   tth_server_call_cancel(call, cause ? cause : tether_cause_canceled());
   tether_cause_unref(cause);
 }

@@ -283,12 +283,32 @@ static bool on_window(tth_session *session, const tth_frame *frame, tth_event *e
 static bool on_trailers(tth_session *session, const tth_frame *frame, tth_event *event) {
   tth_stream *stream = tth_streams_find(&session->streams, frame->stream);
   if (session->role == TTH_SERVER || !stream) return false;
-  void *user = stream->user;
+  *event = (tth_event){.type = TTH_EVENT_TRAILERS,
+                       .user = stream->user ? stream->user : stream->late,
+                       .bytes = frame->payload,
+                       .len = frame->length,
+                       .stream_id = stream->id,
+                       .left_ns = stream->left_ns};
   tth_streams_remove(&session->streams, stream);
   tth_stream_free(session, stream);
-  if (user)
-    *event = (tth_event){.type = TTH_EVENT_TRAILERS, .user = user, .bytes = frame->payload, .len = frame->length};
-  return user;
+  return event->user;
+}
+
+static bool on_verdict(tth_session *session, const tth_frame *frame, tth_event *event) {
+  if (session->role == TTH_CLIENT) return false;
+  char memory[256], why[8];
+  ProtobufCMessage *message = NULL;
+  tth_arena arena;
+  tth_arena_init(&arena, memory, sizeof memory, SIZE_MAX);
+  bool parsed =
+      frame->length <= SMALL_PAYLOAD && tth_unpack(&tether__v1__verdict__descriptor, frame->payload, frame->length,
+                                                   SMALL_PAYLOAD, &arena, why, sizeof why, &message) == TETHER_OK;
+  const Tether__V1__Verdict *verdict = (const Tether__V1__Verdict *)message;
+  if (parsed)
+    *event = (tth_event){.type = TTH_EVENT_VERDICT, .from = (tether_code)verdict->from, .to = (tether_code)verdict->to};
+  parsed = parsed && verdict->from <= TETHER_UNAUTHENTICATED && verdict->to <= TETHER_UNAUTHENTICATED;
+  tth_arena_fini(&arena);
+  return parsed || broken(session, event, "a VERDICT that does not parse");
 }
 
 static bool on_cancel(tth_session *session, const tth_frame *frame, tth_event *event) {
@@ -337,6 +357,8 @@ static bool on_frame(tth_session *session, const tth_frame *frame, tth_event *ev
       return on_trailers(session, frame, event);
     case TTH_CANCEL:
       return on_cancel(session, frame, event);
+    case TTH_VERDICT:
+      return on_verdict(session, frame, event);
     case TTH_WINDOW:
       return on_window(session, frame, event);
     case TTH_PING:

@@ -81,8 +81,10 @@ typedef struct tth_window {
 typedef struct tth_stream {
   uint32_t id; /* 0 while QUEUED */
   tth_stream_state state;
-  void *user;    /* the call; NULL once it wants no more events */
-  size_t queued; /* bytes of output that have not left */
+  void *user;      /* the call; NULL once it wants no more events */
+  void *late;      /* client: the call after its cancel, which still hears of TRAILERS and of the end */
+  int64_t left_ns; /* client: when HEADERS left; 0: they have not */
+  size_t queued;   /* bytes of output that have not left */
   /* private */
   tth_place places[TTH_LISTS];
   bool cancel_seen;
@@ -94,6 +96,7 @@ typedef struct tth_stream {
   uint32_t send_credit;
   tth_window in;
   tether_cause *cause; /* of the CANCEL to send */
+  int64_t wait_ns;     /* likewise */
   uint8_t *message;    /* being put together from slices */
   size_t message_len, message_total, message_capacity;
 } tth_stream;
@@ -106,6 +109,7 @@ typedef enum tth_event_type {
   TTH_EVENT_END,      /* the peer sends nothing more on this stream; there is no message with it */
   TTH_EVENT_OVERSIZE, /* a message of len bytes, over the limit; the rest is skipped */
   TTH_EVENT_TRAILERS, /* client: bytes: the payload; the stream is gone */
+  TTH_EVENT_VERDICT,  /* server: the caller recorded `to` for a call that was answered `from` */
   TTH_EVENT_CANCEL,   /* server: bytes: the payload */
   TTH_EVENT_GOAWAY,   /* client: no new streams here */
   TTH_EVENT_PONG,     /* the peer has read everything up to our PING */
@@ -118,9 +122,12 @@ typedef struct tth_event {
   void *user;
   const uint8_t *bytes; /* into the input, or into `owned` */
   size_t len;
-  uint8_t *owned; /* to be freed by the receiver of the event */
-  size_t cost;    /* MESSAGE without `end`: to be given to tth_session_consumed when the message has been used */
-  bool end;       /* the peer sends nothing more on this stream (TRAILERS aside) */
+  uint8_t *owned;       /* to be freed by the receiver of the event */
+  size_t cost;          /* MESSAGE without `end`: to be given to tth_session_consumed when the message has been used */
+  bool end;             /* the peer sends nothing more on this stream (TRAILERS aside) */
+  uint32_t stream_id;   /* TRAILERS */
+  int64_t left_ns;      /* TRAILERS: when the stream's HEADERS left */
+  tether_code from, to; /* VERDICT */
 } tth_event;
 
 typedef struct tth_session tth_session;
@@ -161,8 +168,12 @@ void tth_out_free(tth_out *out); /* the whole chain; takes NULL */
 TETHER_MUST_USE tth_stream *tth_session_open(tth_session *session, void *user, tth_out *out);
 
 /* Client: ends the owner's interest and, if its HEADERS have left, sends CANCEL with `cause`; what is still queued is
- * dropped. `stream` is no longer the caller's. Never fails. */
-void tth_session_cancel(tth_session *session, tth_stream *stream, const tether_cause *cause);
+ * dropped. `wait_ns`: how long the caller waits for the tree below to stop; 0: it does not. `stream` is no longer the
+ * caller's. true: the owner still hears of its TRAILERS or its end; false: it had not left and is gone. Never fails. */
+bool tth_session_cancel(tth_session *session, tth_stream *stream, const tether_cause *cause, int64_t wait_ns);
+
+/* Client: tells that the call of a stream that was answered `from` is recorded as `to`. */
+void tth_session_verdict(tth_session *session, uint32_t stream, tether_code from, tether_code to);
 
 /* Sends `out` behind what is queued on the stream: initial metadata, a message, the client's half-close. */
 void tth_session_send(tth_session *session, tth_stream *stream, tth_out *out);
@@ -195,8 +206,8 @@ size_t tth_session_pending(const tth_session *session);
 
 /* ---- The end ------------------------------------------------------------------------------- */
 
-/* Lets go of one stream that still has a user and returns the user; NULL when there is none left. For lost
- * connections. */
+/* Lets go of one stream that still has a user, late ones included, and returns the user; NULL when there is none left.
+ * For lost connections. */
 void *tth_session_pop_user(tth_session *session);
 
 /* Client, after GOAWAY: lets go of one call that has not left yet; NULL when there is none. */

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rpc/cause_wire.h"
 #include "rpc/session_impl.h"
-#include "rpc/utf8.h"
 #include "tether/v1/frames.pb-c.h"
 
 /* Origin <= 255, text <= 1023 (tether_cause_new) and their protobuf tags, with room to spare. */
@@ -40,6 +40,16 @@ bool tth_session_refuse(tth_session *session, uint32_t stream, tether_code code,
   if (!tth_session_control(session, TTH_TRAILERS, stream, payload, len)) return false;
   session->refusals++;
   return true;
+}
+
+void tth_session_verdict(tth_session *session, uint32_t stream, tether_code from, tether_code to) {
+  Tether__V1__Verdict verdict = TETHER__V1__VERDICT__INIT;
+  verdict.from = from;
+  verdict.to = to;
+  uint8_t payload[64];
+  /* Without memory the server's record stays as it is. */
+  bool told = tth_session_control(session, TTH_VERDICT, stream, payload, tether__v1__verdict__pack(&verdict, payload));
+  (void)told;
 }
 
 void tth_session_goaway(tth_session *session) {
@@ -105,7 +115,6 @@ static void write_stamps(struct batch *batch, bool *owed, tth_frame_type type, c
 }
 
 static bool write_control(tth_session *session, struct batch *batch) {
-  write_stamps(batch, &session->pong_owed, TTH_PONG, session->pong);
   for (tth_out *out; (out = session->control);) {
     if (out->len > batch->room) return false;
     memcpy(batch->to, out->data, out->len);
@@ -116,6 +125,7 @@ static bool write_control(tth_session *session, struct batch *batch) {
     if (!session->control) session->control_end = &session->control;
     free(out);
   }
+  write_stamps(batch, &session->pong_owed, TTH_PONG, session->pong); /* after HELLO, which is the first of the above */
   return true;
 }
 
@@ -124,11 +134,11 @@ static bool write_cancels(tth_session *session, struct batch *batch) {
     if (batch->room < CANCEL_MAX) return false;
     tth_stream *stream = tth_list_pop(&session->cancels);
     Tether__V1__Cause cause = TETHER__V1__CAUSE__INIT;
-    cause.code = tether_cause_get_code(stream->cause);
-    cause.origin = (char *)tth_utf8_text(tether_cause_origin(stream->cause));
-    cause.text = (char *)tth_utf8_text(tether_cause_text(stream->cause));
+    tth_cause_to_wire(stream->cause, &cause);
     Tether__V1__Cancel cancel = TETHER__V1__CANCEL__INIT;
     cancel.cause = &cause;
+    cancel.has_wait_ns = stream->wait_ns > 0;
+    cancel.wait_ns = stream->wait_ns;
     size_t len = tether__v1__cancel__pack(&cancel, batch->to + TTH_FRAME_HEADER);
     tth_frame_put(batch->to, (uint32_t)len, TTH_CANCEL, 0, stream->id);
     wrote(batch, TTH_FRAME_HEADER + len);
@@ -227,6 +237,7 @@ static bool write_new_streams(tth_session *session, int64_t now_ns, struct batch
     session->last_stream = stream->id;
     (void)tth_list_pop(&session->queued);
     stream->state = TTH_STREAM_OPEN;
+    stream->left_ns = now_ns;
     tth_window_open(session, stream);
     write_piece(session, stream, now_ns, batch);
     tth_stream_make_ready(session, stream);

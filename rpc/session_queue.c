@@ -172,17 +172,21 @@ static void let_go(tth_stream *stream) {
   tth_stream_drop_message(stream);
 }
 
-void tth_session_cancel(tth_session *session, tth_stream *stream, const tether_cause *cause) {
+bool tth_session_cancel(tth_session *session, tth_stream *stream, const tether_cause *cause, int64_t wait_ns) {
+  void *user = stream->user;
   let_go(stream);
   if (stream->state == TTH_STREAM_QUEUED) {
     tth_stream_free(session, stream);
-    return;
+    return false;
   }
+  stream->late = user;
+  stream->wait_ns = wait_ns;
   tth_stream_drop_out(session, stream);
   tth_window_release(session, stream);
   stream->state = TTH_STREAM_CANCELLED;
   stream->cause = tether_cause_ref(cause ? cause : tether_cause_canceled());
   tth_list_push(&session->cancels, stream);
+  return true;
 }
 
 void tth_session_send(tth_session *session, tth_stream *stream, tth_out *out) {
@@ -231,7 +235,7 @@ void *tth_session_pop_user(tth_session *session) {
   if (user) return user;
   for (tth_stream *stream; (stream = tth_streams_any(&session->streams));) {
     tth_streams_remove(&session->streams, stream);
-    user = stream->user;
+    user = stream->user ? stream->user : stream->late;
     tth_stream_free(session, stream);
     if (user) return user;
   }

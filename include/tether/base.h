@@ -54,6 +54,9 @@ typedef enum tether_code {
   TETHER_UNAUTHENTICATED = 16,    /* credentials missing or bad */
 } tether_code;
 
+/* How many codes there are. */
+#define TETHER_CODES 17
+
 /* The code's name as gRPC spells it ("DEADLINE_EXCEEDED"); "CODE_<n>" is never returned: a number
  * outside the enum gives "UNKNOWN". Static storage; never NULL. */
 TETHER_API const char *tether_code_name(tether_code code);

@@ -90,6 +90,8 @@ typedef struct tether_server_options {
   const tether_tls *tls;         /* borrowed during listen */
   int max_workers;               /* threads for pooled handlers; default 64, started as needed */
   const tether_key *const *keys; /* NULL-terminated: value keys to decode from incoming calls; static */
+  int64_t max_timeout_ns;        /* handlers of calls without a deadline, or with a later one, get this; 0: no bound */
+  bool deadline_required;        /* calls without a deadline are refused: INVALID_ARGUMENT */
 } tether_server_options;
 
 /* Options of one call. NULL or zero fields mean the default. */
@@ -98,6 +100,12 @@ typedef struct tether_call_options {
                                       0: the method's default; TETHER_FOREVER: none */
   bool wait_for_ready;             /* while disconnected: wait for a connection instead of failing */
   const tether_metadata *metadata; /* sent along; copied before the function returns */
+  int64_t reserve_ns;  /* kept back from the deadline that the server is given, so that its answer, which says more
+                          than our own giving up, arrives in time. 0: measured, half the smallest round trip and 1 ms,
+                          at most an eighth of what is left; negative: none */
+  int64_t detached_ns; /* > 0: the handler gets this bound of its own instead of the deadline, and goes on when
+                          the caller leaves. 0: it is bound to the caller */
+  bool explain;        /* bring back the ledger (tether/ledger.h) of a successful call too */
   tether_group *group; /* makes the call a member of the group (tether/group.h): pass tether_group_ctx(group),
                           or what was derived from it, as the context. The group must outlive the call's end */
 } tether_call_options;
@@ -185,6 +193,15 @@ TETHER_API tether_code tether_call_wait(tether_call *call);
  * nothing happens to a call that has ended. Does not wait for the network. Client side. */
 TETHER_API void tether_call_cancel(tether_call *call, const tether_cause *cause);
 
+/* Cancels, and waits at most timeout_ns of real time until the server has answered, which it does when its handler has
+ * stopped and the handlers below it have too, or could not be waited for any longer. Blocks; not from a callback.
+ * TETHER_OK: it has; *running is how many handlers below still ran, 0 for a tree that stopped entirely, or a call that
+ *   was never sent or had ended.
+ * TETHER_DEADLINE_EXCEEDED: it has not in this time. TETHER_UNAVAILABLE: the connection was lost first.
+ * TETHER_FAILED_PRECONDITION: not a client's call. */
+TETHER_API TETHER_MUST_USE tether_code tether_call_cancel_and_wait(tether_call *call, const tether_cause *cause,
+                                                                   int64_t timeout_ns, uint32_t *running);
+
 /* ---- What a call ended with (either side, after its end) ----------------------------------- */
 
 /* The status code; only meaningful once the call has ended. */
@@ -269,6 +286,26 @@ TETHER_API tether_call *tether_call_ref(tether_call *call);
 TETHER_API void tether_call_unref(tether_call *call);
 static inline void tether_call_unrefp(tether_call **call) { tether_call_unref(*call); }
 #define TETHER_SCOPED_CALL TETHER_CLEANUP(tether_call_unrefp)
+
+/* ---- Counters ------------------------------------------------------------------------------ */
+
+/* Client and server record the same status for the same call (docs/protocol.md, "Verdict"). */
+typedef struct tether_client_stats {
+  uint64_t ended[TETHER_CODES]; /* calls that were sent, by their status */
+  uint64_t unsent;              /* calls that never left */
+} tether_client_stats;
+TETHER_API void tether_client_get_stats(tether_client *client, tether_client_stats *stats);
+
+typedef struct tether_server_stats {
+  uint64_t ended[TETHER_CODES]; /* calls, by their status; only for the whole server */
+  uint64_t started;             /* handlers */
+  uint32_t running;             /* of them, now */
+  int64_t wasted_ns;            /* time handlers worked on after their context had ended */
+} tether_server_stats;
+
+/* Of one method, or of the whole server if `path` is NULL. TETHER_NOT_FOUND: no such method. */
+TETHER_API TETHER_MUST_USE tether_code tether_server_get_stats(tether_server *server, const char *path,
+                                                               tether_server_stats *stats);
 
 /* ---- Server -------------------------------------------------------------------------------- */
 

@@ -235,7 +235,7 @@ static void the_callers_deadline_ends_the_leaves(void **state) {
   wait_for_leaves(3);
   tether_call_wait(call);
   rpc_assert_code(call, TETHER_DEADLINE_EXCEEDED);
-  for (int i = 0; i < LIVE_PARKS; i++) assert_true(tst_park_wait_gone(park_live()->parks[i], 3));
+  assert_leaves_cut(3, TETHER_CAUSE_DEADLINE, NULL, NULL);
   assert_true(rpc_wait_for(&front.running, 0));
 }
 

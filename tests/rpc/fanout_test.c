@@ -321,6 +321,30 @@ static void the_groups_deadline_ends_every_call_with_cause_deadline(void **state
   tether_group_free(group);
 }
 
+/* The server's clock may be ahead of the caller's timer. */
+static void a_server_that_is_the_first_to_see_the_deadline_is_no_failed_sibling(void **state) {
+  struct park_sim *sim = park_sim();
+  tether_group *group;
+  tether_call *calls[PARKS];
+  TETHER_SCOPED tether_ctx *parent = tether_ctx_with_timeout(tether_ctx_background(), 50 * TETHER_MS);
+  (void)state;
+  assert_int_equal(tether_group_new(parent, &group), TETHER_OK);
+  for (int i = 0; i < PARKS; i++) calls[i] = start_in_sim(group, i, 0);
+  atomic_fetch_add(&ctx_sim_get()->now_ns, 50 * TETHER_MS); /* and no timer has run yet */
+  assert_true(tst_parked_end(park_sim_parked(1, 0), TETHER_DEADLINE_EXCEEDED));
+  tst_link_mem_advance(sim->net, tether_now_ns());
+  rpc_assert_code(calls[1], TETHER_DEADLINE_EXCEEDED);
+  assert_int_equal(tether_cause_get_code(tether_ctx_cause(tether_group_ctx(group))), TETHER_CAUSE_DEADLINE);
+  park_sim_pump(0);
+  assert_int_equal(tether_group_wait(group), TETHER_DEADLINE_EXCEEDED);
+  for (int i = 0; i < PARKS; i++) {
+    rpc_assert_code(calls[i], TETHER_DEADLINE_EXCEEDED);
+    if (i != 1) park_assert_cut(park_sim_parked(i, 0), TETHER_CAUSE_DEADLINE, NULL);
+    tether_call_unref(calls[i]);
+  }
+  tether_group_free(group);
+}
+
 /* ---- Other ways to fail -------------------------------------------------------------------- */
 
 static void cancelling_the_parent_ends_every_call_with_its_cause_and_origin(void **state) {
@@ -555,6 +579,7 @@ int main(void) {
       in_park_sim(what_comes_before_the_deadline_is_collected_and_the_rest_ends_with_it),
       in_park_sim(a_calls_own_deadline_is_a_failure_like_others),
       in_park_sim(the_groups_deadline_ends_every_call_with_cause_deadline),
+      in_park_sim(a_server_that_is_the_first_to_see_the_deadline_is_no_failed_sibling),
       with_live_parks(cancelling_the_parent_ends_every_call_with_its_cause_and_origin),
       with_live_parks(cancelling_one_call_fails_the_group),
       with_live_parks(a_server_that_stops_is_a_failure_and_the_others_learn_of_it),

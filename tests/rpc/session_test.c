@@ -258,7 +258,7 @@ static void a_call_whose_time_is_over_before_it_could_leave_is_not_sent(void **s
   tth_stream *late = tth_session_open(session, &user_a, request(10 * SEC, 10));
   assert_non_null(tth_session_open(session, &user_b, request(TETHER_FOREVER, 10)));
   assert_string_equal(filled(session, 10 * SEC, 65536), "2:1 3:1 ");
-  tth_session_cancel(session, late, NULL);
+  (void)tth_session_cancel(session, late, NULL, 0);
   assert_string_equal(filled(session, 10 * SEC, 65536), "");
   drop(session);
 }
@@ -298,7 +298,7 @@ static void a_call_cancelled_before_it_left_is_forgotten_and_nothing_is_sent(voi
   (void)state;
   tth_session *session = greeted(TTH_CLIENT, 4);
   tth_stream *stream = tth_session_open(session, &user_a, request(TETHER_FOREVER, 10));
-  tth_session_cancel(session, stream, NULL);
+  (void)tth_session_cancel(session, stream, NULL, 0);
   assert_int_equal(tth_session_stream_count(session), 0);
   assert_int_equal(tth_session_pending(session), 0);
   assert_string_equal(filled(session, 0, 65536), "");
@@ -312,7 +312,7 @@ static void a_cancel_overtakes_everything_queued_and_drops_the_rest_of_its_own_m
   tth_stream *other = tth_session_open(session, &user_b, request(TETHER_FOREVER, 90000));
   assert_non_null(other);
   assert_string_equal(filled(session, 0, 40000), "2:1 2:2 3:1 3:2 "); /* two slices have left */
-  tth_session_cancel(session, big, NULL);
+  (void)tth_session_cancel(session, big, NULL, 0);
   const char *text = filled(session, 0, 400000);
   assert_memory_equal(text, "5:1 3:2 ", 8); /* CANCEL first, then only the other's slices */
   assert_null(strstr(text, "3:1"));
@@ -325,13 +325,15 @@ static void a_cancelled_stream_keeps_its_slot_until_it_is_answered(void **state)
   tth_stream *stream = tth_session_open(session, &user_a, request(TETHER_FOREVER, 1));
   assert_non_null(tth_session_open(session, &user_b, request(TETHER_FOREVER, 1)));
   assert_string_equal(filled(session, 0, 65536), "2:1 3:1 ");
-  tth_session_cancel(session, stream, NULL);
+  (void)tth_session_cancel(session, stream, NULL, 0);
   assert_string_equal(filled(session, 0, 65536), "5:1 ");
   static struct bytes b;
   b.len = 0;
   add_frame(&b, TTH_MESSAGE, TTH_FLAG_END, 1, "late", 4);
   add_trailers(&b, 1);
-  assert_int_equal(only_event(session, &b).type, TTH_EVENT_NONE); /* nobody is told */
+  tth_event late = only_event(session, &b); /* of the message nobody is told */
+  assert_int_equal(late.type, TTH_EVENT_TRAILERS);
+  assert_ptr_equal(late.user, &user_a);
   assert_string_equal(filled(session, 0, 65536), "2:2 3:2 ");
   drop(session);
 }
@@ -342,7 +344,7 @@ static void a_cancel_carries_cause_origin_and_text(void **state) {
   tth_stream *stream = tth_session_open(session, &user_a, request(TETHER_FOREVER, 1));
   (void)filled(session, 0, 65536);
   tether_cause *cause = tether_cause_new(TETHER_CAUSE_SIBLING, "node-7", "task #2 failed");
-  tth_session_cancel(session, stream, cause);
+  (void)tth_session_cancel(session, stream, cause, 0);
   tether_cause_unref(cause);
   static uint8_t out[8192];
   tth_frame frame = {0};
@@ -560,7 +562,7 @@ static void a_stream_that_is_skipped_cannot_break_its_window(void **state) {
     tth_session *session = with_stream((tth_role)role, 0, &stream);
     static struct bytes b;
     b.len = 0;
-    if (role == TTH_CLIENT) tth_session_cancel(session, stream, NULL);
+    if (role == TTH_CLIENT) (void)tth_session_cancel(session, stream, NULL, 0);
     if (role == TTH_SERVER) {
       add_frame(&b, TTH_CANCEL, 0, 1, "\x0a\x02\x08\x01", 4);
       assert_int_equal(only_event(session, &b).type, TTH_EVENT_CANCEL);

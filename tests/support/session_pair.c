@@ -118,7 +118,7 @@ void tst_pair_end(tst_pair *pair, tst_call *call, tth_role sender) {
 
 void tst_pair_cancel(tst_pair *pair, tst_call *call) {
   call->cancelled = true;
-  tth_session_cancel(pair->session[TTH_CLIENT], call->at[TTH_CLIENT], NULL);
+  (void)tth_session_cancel(pair->session[TTH_CLIENT], call->at[TTH_CLIENT], NULL, 0);
   call->at[TTH_CLIENT] = NULL;
 }
 

@@ -1,0 +1,70 @@
+/* tether/ledger.h: where a call's time went, over every hop, and why it ended.
+ *
+ * Every failed call, and every call that asked (tether_call_options.explain), brings back a tree of rows, one per call
+ * made in the course of it: the caller's own at the root, under it the calls that its handler made, and so on. No
+ * collector is needed. Times are durations on each process's own clock, so nobody's wall clock matters.
+ *
+ *   caller   |--waited here--|--on the way--|--queued there--|--handler--|--on the way--|     took_ns
+ *   server                                  ^ budget_ns      queue_ns     own_ns
+ */
+#ifndef TETHER_LEDGER_H
+#define TETHER_LEDGER_H
+
+#include <tether/rpc.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Where a call was. */
+typedef enum tether_phase {
+  TETHER_PHASE_NONE = 0,
+  TETHER_PHASE_CONNECTING = 1,   /* waited in the caller for a connection */
+  TETHER_PHASE_QUEUED_HERE = 2,  /* waited in the caller to be sent */
+  TETHER_PHASE_IN_FLIGHT = 3,    /* on the way there or back, or at a server that did not answer */
+  TETHER_PHASE_QUEUED_THERE = 4, /* waited in the server for a thread */
+  TETHER_PHASE_HANDLER = 5,      /* in the handler's own work */
+} tether_phase;
+
+/* "in the handler"; static. */
+TETHER_API const char *tether_phase_text(tether_phase phase);
+
+typedef struct tether_ledger tether_ledger;
+
+/* One call. Strings are never NULL. */
+struct tether_ledger {
+  const char *method; /* the path */
+  const char *hop;    /* the server's tether_origin, or its address if it did not answer */
+  int64_t started_ns; /* after the start of the parent row's handler; 0 at the root */
+  int64_t took_ns;    /* as the caller saw it */
+  int64_t waited_ns;  /* of it, in the caller before it was sent */
+  bool connected;     /* false: it waited for a connection, and for nothing else */
+  bool answered;      /* the server told what follows; else those are 0 */
+  int64_t budget_ns;  /* what was left on arrival; TETHER_FOREVER: no deadline */
+  int64_t queue_ns;   /* from arrival to the handler's start */
+  int64_t own_ns;     /* the handler, from start to return; its calls included */
+  int64_t wasted_ns;  /* of it, after its context had ended */
+  bool detached;      /* it had a bound of its own and went on when its caller left */
+  tether_code code;   /* how it ended, and why */
+  tether_cause_code cause;
+  const char *origin, *text;            /* of the cause */
+  const tether_ledger *const *children; /* in the order started */
+  size_t child_count;
+  size_t cut; /* calls that are left out for size; what is said of them is only their number */
+};
+
+/* The ledger of a call that has ended; NULL if there is none. Borrowed from the call. Client side. */
+TETHER_API const tether_ledger *tether_call_ledger(tether_call *call);
+
+/* Which row and phase spent most of the root's time, the time of calls made below counted below. */
+TETHER_API void tether_ledger_blame(const tether_ledger *ledger, const tether_ledger **row, tether_phase *phase,
+                                    int64_t *spent_ns);
+
+/* Writes a waterfall, a line a row, to buf, always terminated and cut at `size`; returns the length of the whole text,
+ * as snprintf does. `width` is that of the bars, in characters. */
+TETHER_API size_t tether_ledger_text(const tether_ledger *ledger, int width, char *buf, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

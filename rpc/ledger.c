@@ -1,0 +1,217 @@
+/* Reading ledgers: the tree of rows, who is to blame, the waterfall.
+ *
+ * The root row is what this process knows of its own call; the rows below come out of TRAILERS, level by level, each
+ * level's bytes nested in the one above. What does not parse is left out: a ledger never fails a call. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rpc/call.h"
+#include "rpc/cause_wire.h"
+#include "rpc/recorder.h"
+
+const char *tether_phase_text(tether_phase phase) {
+  static const char *const texts[] = {"nowhere",   "connecting",   "queued here",
+                                      "in flight", "queued there", "in the handler"};
+  return (size_t)phase < sizeof texts / sizeof *texts ? texts[phase] : "elsewhere";
+}
+
+/* ---- The tree ------------------------------------------------------------------------------ */
+
+static const char *text_of(const char *text) { return text ? text : ""; }
+
+static void set_cause(tether_ledger *row, const Tether__V1__Cause *cause) {
+  tether_cause *known = tth_cause_from_wire(cause);
+  row->cause = tether_cause_get_code(known);
+  row->origin = cause ? text_of(cause->origin) : "";
+  row->text = cause ? text_of(cause->text) : "";
+  tether_cause_unref(known);
+}
+
+static void add_hop(tether_call *call, tether_ledger *row, const ProtobufCBinaryData *bytes, int depth);
+
+static const tether_ledger *row_of_leg(tether_call *call, const Tether__V1__Leg *leg, int depth) {
+  tether_ledger *row = tether_call_alloc(call, sizeof *row);
+  if (!row) return NULL;
+  row->method = text_of(leg->method);
+  row->hop = text_of(leg->peer);
+  row->started_ns = leg->started_ns;
+  row->took_ns = leg->took_ns;
+  row->waited_ns = leg->waited_ns;
+  row->connected = !leg->unconnected;
+  row->code = leg->code <= TETHER_UNAUTHENTICATED ? (tether_code)leg->code : TETHER_UNKNOWN;
+  set_cause(row, leg->cause);
+  if (leg->has_hop) add_hop(call, row, &leg->hop, depth + 1);
+  return row;
+}
+
+/* What the server said of the row's call, and the rows below. */
+static void add_hop(tether_call *call, tether_ledger *row, const ProtobufCBinaryData *bytes, int depth) {
+  ProtobufCMessage *message;
+  char why[8];
+  if (depth >= TTH_LEDGER_DEPTH || bytes->len > TTH_LEDGER_MOST) return;
+  if (tth_call_unpack(call, &tether__v1__hop__descriptor, bytes->data, bytes->len, 16 * TTH_LEDGER_MOST, why,
+                      sizeof why, &message) != TETHER_OK)
+    return;
+  const Tether__V1__Hop *hop = (const Tether__V1__Hop *)message;
+  const tether_ledger **children = tether_call_alloc(call, (hop->n_legs + 1) * sizeof *children);
+  if (!children) return;
+  if (hop->name) row->hop = hop->name;
+  row->answered = true;
+  row->budget_ns = hop->has_budget_ns ? hop->budget_ns : TETHER_FOREVER;
+  row->queue_ns = hop->queue_ns;
+  row->own_ns = hop->own_ns;
+  row->wasted_ns = hop->wasted_ns;
+  row->detached = hop->detached;
+  row->cut = hop->cut;
+  row->children = children;
+  for (size_t i = 0; i < hop->n_legs; i++) {
+    children[row->child_count] = row_of_leg(call, hop->legs[i], depth);
+    if (children[row->child_count])
+      row->child_count++;
+    else
+      row->cut++;
+  }
+}
+
+const tether_ledger *tether_call_ledger(tether_call *call) {
+  if (call->role != TTH_CLIENT || (atomic_load(&call->state) & TTH_CALL_PHASE) != TTH_CALL_ENDED) return NULL;
+  return call->c.ended_ns ? tth_call_ledger(call) : NULL; /* else it succeeded and did not ask */
+}
+
+const tether_ledger *tth_call_ledger(tether_call *call) {
+  const tether_ledger *known = atomic_load(&call->c.ledger);
+  if (known) return known;
+  tether_ledger *row = tether_call_alloc(call, sizeof *row);
+  if (!row) return NULL;
+  row->method = call->path;
+  row->hop = tether_call_peer(call);
+  row->took_ns = call->c.ended_ns - call->c.started_ns;
+  row->connected = call->conn;
+  row->waited_ns = call->c.left_ns ? call->c.left_ns - call->c.started_ns : row->took_ns;
+  row->code = call->code;
+  row->cause = tether_cause_get_code(call->cause);
+  row->origin = tether_cause_origin(call->cause);
+  row->text = tether_cause_text(call->cause);
+  if (call->c.hop.data) add_hop(call, row, &call->c.hop, 0);
+  if (!atomic_compare_exchange_strong(&call->c.ledger, &known, row)) return known;
+  return row;
+}
+
+/* ---- Times --------------------------------------------------------------------------------- */
+
+static int64_t at_least_0(int64_t ns) { return ns > 0 ? ns : 0; }
+
+/* On the way there and back, or with a server that said nothing. */
+static int64_t flight_ns(const tether_ledger *row) {
+  int64_t there = row->answered ? tether_time_add(row->queue_ns, row->own_ns) : 0;
+  return at_least_0(row->took_ns - row->waited_ns - there);
+}
+
+/* The handler's time in which none of its calls ran. Children come in the order started. */
+static int64_t alone_ns(const tether_ledger *row) {
+  int64_t covered = 0, end = 0;
+  for (size_t i = 0; i < row->child_count; i++) {
+    const tether_ledger *child = row->children[i];
+    int64_t from = child->started_ns > end ? child->started_ns : end;
+    int64_t to = tether_time_add(child->started_ns, child->took_ns);
+    if (to > row->own_ns) to = row->own_ns;
+    if (to <= from) continue;
+    covered += to - from;
+    end = to;
+  }
+  return at_least_0(row->own_ns - covered);
+}
+
+struct blame {
+  const tether_ledger *row;
+  tether_phase phase;
+  int64_t spent_ns;
+};
+
+static void consider(struct blame *most, const tether_ledger *row, tether_phase phase, int64_t spent_ns) {
+  if (spent_ns > most->spent_ns) *most = (struct blame){row, phase, spent_ns};
+}
+
+static void find_blame(struct blame *most, const tether_ledger *row) {
+  consider(most, row, row->connected ? TETHER_PHASE_QUEUED_HERE : TETHER_PHASE_CONNECTING, row->waited_ns);
+  consider(most, row, TETHER_PHASE_IN_FLIGHT, flight_ns(row));
+  if (!row->answered) return;
+  consider(most, row, TETHER_PHASE_QUEUED_THERE, row->queue_ns);
+  consider(most, row, TETHER_PHASE_HANDLER, alone_ns(row));
+  for (size_t i = 0; i < row->child_count; i++) find_blame(most, row->children[i]);
+}
+
+void tether_ledger_blame(const tether_ledger *ledger, const tether_ledger **row, tether_phase *phase,
+                         int64_t *spent_ns) {
+  struct blame most = {.row = ledger};
+  find_blame(&most, ledger);
+  *row = most.row;
+  *phase = most.phase;
+  *spent_ns = most.spent_ns;
+}
+
+/* ---- The waterfall ------------------------------------------------------------------------- */
+
+struct text {
+  char *to;
+  size_t room, len;
+};
+
+static void put(struct text *text, const char *format, ...) TETHER_PRINTF(2, 3);
+static void put(struct text *text, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  size_t room = text->room > text->len ? text->room - text->len : 0;
+  int len = vsnprintf(room ? text->to + text->len : NULL, room, format, args);
+  va_end(args);
+  if (len > 0) text->len += (size_t)len;
+}
+
+/* One stretch of a bar, up to `to_ns`. */
+static int put_bar(struct text *text, char with, int at, int64_t to_ns, int64_t total_ns, int width) {
+  int to = total_ns > 0 ? (int)((double)to_ns / (double)total_ns * width + 0.5) : 0;
+  for (; at < to && at < width; at++) put(text, "%c", with);
+  return at;
+}
+
+static void put_row(struct text *text, const tether_ledger *row, int depth, int64_t start_ns, int64_t total_ns,
+                    int width) {
+  int64_t flight = flight_ns(row);
+  int64_t sent = start_ns + row->waited_ns, arrived = sent + (row->answered ? flight / 2 : flight);
+  int64_t began = arrived + row->queue_ns, ended = began + row->own_ns;
+  char name[64];
+  snprintf(name, sizeof name, "%*s%s", 2 * depth, "", row->method);
+  put(text, "%-40.40s %9.2f ms |", name, (double)row->took_ns / 1e6);
+  int at = put_bar(text, ' ', 0, start_ns, total_ns, width);
+  at = put_bar(text, '.', at, sent, total_ns, width);
+  at = put_bar(text, '-', at, arrived, total_ns, width);
+  at = put_bar(text, '~', at, began, total_ns, width);
+  at = put_bar(text, '#', at, ended, total_ns, width);
+  at = put_bar(text, '-', at, start_ns + row->took_ns, total_ns, width);
+  put_bar(text, ' ', at, total_ns, total_ns, width);
+  put(text, "| %s", row->hop);
+  if (row->answered && row->budget_ns != TETHER_FOREVER) put(text, ", had %.2f ms", (double)row->budget_ns / 1e6);
+  put(text, ": %s", tether_code_name(row->code));
+  if (row->cause != TETHER_CAUSE_NONE) put(text, " (%s)", tether_cause_code_name(row->cause));
+  if (row->wasted_ns > 0) put(text, ", %.2f ms wasted", (double)row->wasted_ns / 1e6);
+  if (row->detached) put(text, ", detached");
+  put(text, "\n");
+  for (size_t i = 0; i < row->child_count; i++)
+    put_row(text, row->children[i], depth + 1, began + row->children[i]->started_ns, total_ns, width);
+  if (row->cut) put(text, "%*s%zu more\n", 2 * depth + 2, "", row->cut);
+}
+
+size_t tether_ledger_text(const tether_ledger *ledger, int width, char *buf, size_t size) {
+  struct text text = {.to = buf, .room = size};
+  const tether_ledger *row;
+  tether_phase phase;
+  int64_t spent_ns;
+  put_row(&text, ledger, 0, 0, ledger->took_ns, width < 1 ? 1 : width > 200 ? 200 : width);
+  tether_ledger_blame(ledger, &row, &phase, &spent_ns);
+  put(&text, "most of it: %.2f ms %s, %s at %s\n", (double)spent_ns / 1e6, tether_phase_text(phase), row->method,
+      *row->hop ? row->hop : "no server");
+  put(&text, ". waits here, - on the way, ~ queued there, # handler\n");
+  return text.len;
+}

@@ -1,0 +1,236 @@
+/* Notes of a handler's calls.
+ *
+ * Legs are packed as they end, since what they point to ends with their calls. When there are too many, or too many
+ * bytes, the nested rows of the calls that succeeded go first, then the calls that succeeded, then the latest; what is
+ * left out is counted. */
+#include "rpc/recorder.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct leg {
+  uint8_t *bytes; /* a packed Leg, owned */
+  size_t len;
+  int64_t started_ns;
+  bool failed;
+};
+
+struct tth_recorder {
+  _Atomic uint32_t refs;
+  bool explain;
+  _Atomic int64_t start_ns;   /* of the handler */
+  _Atomic int64_t wait_until; /* 0: nobody waits */
+
+  pthread_mutex_t mu;
+  /* under mu */
+  uint32_t open, running; /* streams open; handlers known to run below those that are gone */
+  struct leg *legs;       /* room for TTH_RECORDER_LEGS */
+  size_t count, cut;
+  void (*when_closed)(void *data);
+  void *when_closed_data;
+};
+
+static void *share(const void *value) { return tth_recorder_ref((tth_recorder *)value); }
+static void drop(void *value) { tth_recorder_unref(value); }
+static const tether_key recorder_key = {.name = "tether-recorder", .copy = share, .free = drop};
+
+tth_recorder *tth_recorder_new(bool explain) {
+  tth_recorder *recorder = calloc(1, sizeof *recorder);
+  if (!recorder) return NULL;
+  recorder->refs = 1;
+  recorder->explain = explain;
+  pthread_mutex_init(&recorder->mu, NULL);
+  return recorder;
+}
+
+tth_recorder *tth_recorder_ref(tth_recorder *recorder) {
+  if (recorder) atomic_fetch_add_explicit(&recorder->refs, 1, memory_order_relaxed);
+  return recorder;
+}
+
+void tth_recorder_unref(tth_recorder *recorder) {
+  if (!recorder || atomic_fetch_sub_explicit(&recorder->refs, 1, memory_order_acq_rel) != 1) return;
+  for (size_t i = 0; i < recorder->count; i++) free(recorder->legs[i].bytes);
+  free(recorder->legs);
+  pthread_mutex_destroy(&recorder->mu);
+  free(recorder);
+}
+
+const tether_ctx *tth_recorder_attach(const tether_ctx *ctx, tth_recorder *recorder) {
+  tether_ctx *with = recorder ? tether_ctx_with_value(ctx, &recorder_key, recorder) : NULL;
+  if (!with) return ctx;
+  tether_ctx_unref(ctx);
+  return with;
+}
+
+tth_recorder *tth_recorder_of(const tether_ctx *ctx) {
+  return tth_recorder_ref((tth_recorder *)tether_ctx_value(ctx, &recorder_key));
+}
+
+bool tth_recorder_explains(const tth_recorder *recorder) { return recorder && recorder->explain; }
+
+void tth_recorder_start(tth_recorder *recorder, int64_t now_ns) {
+  if (recorder) atomic_store(&recorder->start_ns, now_ns);
+}
+
+/* ---- Open calls ---------------------------------------------------------------------------- */
+
+void tth_recorder_call_opened(tth_recorder *recorder) {
+  if (!recorder) return;
+  pthread_mutex_lock(&recorder->mu);
+  recorder->open++;
+  pthread_mutex_unlock(&recorder->mu);
+}
+
+/* Gives up the lock and calls what waits, if it is time. */
+static void unlock_and_tell(tth_recorder *recorder, bool now) {
+  void (*fn)(void *data) = now ? recorder->when_closed : NULL;
+  void *data = recorder->when_closed_data;
+  if (now) recorder->when_closed = NULL;
+  pthread_mutex_unlock(&recorder->mu);
+  if (fn) fn(data);
+}
+
+void tth_recorder_call_closed(tth_recorder *recorder, uint32_t running) {
+  if (!recorder) return;
+  pthread_mutex_lock(&recorder->mu);
+  recorder->open--;
+  recorder->running += running;
+  unlock_and_tell(recorder, recorder->open == 0);
+}
+
+uint32_t tth_recorder_running(tth_recorder *recorder) {
+  if (!recorder) return 0;
+  pthread_mutex_lock(&recorder->mu);
+  uint32_t running = recorder->running + recorder->open;
+  pthread_mutex_unlock(&recorder->mu);
+  return running;
+}
+
+void tth_recorder_when_closed(tth_recorder *recorder, void (*fn)(void *data), void *data) {
+  if (!recorder) {
+    fn(data);
+    return;
+  }
+  pthread_mutex_lock(&recorder->mu);
+  recorder->when_closed = fn;
+  recorder->when_closed_data = data;
+  unlock_and_tell(recorder, recorder->open == 0);
+}
+
+void tth_recorder_give_up(tth_recorder *recorder) {
+  if (!recorder) return;
+  pthread_mutex_lock(&recorder->mu);
+  unlock_and_tell(recorder, true);
+}
+
+void tth_recorder_set_wait(tth_recorder *recorder, int64_t until_ns) {
+  if (recorder) atomic_store(&recorder->wait_until, until_ns);
+}
+
+int64_t tth_recorder_wait_ns(tth_recorder *recorder, int64_t now_ns) {
+  int64_t until = recorder ? atomic_load(&recorder->wait_until) : 0;
+  return until > now_ns ? until - now_ns : 0;
+}
+
+/* ---- Rows ---------------------------------------------------------------------------------- */
+
+static uint8_t *pack_leg(const Tether__V1__Leg *leg, size_t *len) {
+  *len = tether__v1__leg__get_packed_size(leg);
+  uint8_t *bytes = malloc(*len ? *len : 1);
+  if (bytes) tether__v1__leg__pack(leg, bytes);
+  return bytes;
+}
+
+/* Which row gives way to a failed one: the first that succeeded. */
+static struct leg *replaceable(tth_recorder *recorder) {
+  for (size_t i = 0; i < recorder->count; i++)
+    if (!recorder->legs[i].failed) return &recorder->legs[i];
+  return NULL;
+}
+
+void tth_recorder_call_ended(tth_recorder *recorder, const Tether__V1__Leg *ended) {
+  if (!recorder) return;
+  Tether__V1__Leg leg = *ended;
+  leg.started_ns -= atomic_load(&recorder->start_ns);
+  if (leg.started_ns < 0) leg.started_ns = 0;
+  if (leg.hop.len > TTH_LEDGER_MOST / 2) leg.has_hop = false;
+  struct leg made = {.started_ns = leg.started_ns, .failed = leg.code != TETHER_OK};
+  made.bytes = pack_leg(&leg, &made.len);
+  uint8_t *gone = made.bytes;
+  pthread_mutex_lock(&recorder->mu);
+  if (!recorder->legs) recorder->legs = calloc(TTH_RECORDER_LEGS, sizeof *recorder->legs);
+  struct leg *place = NULL;
+  if (recorder->legs && recorder->count < TTH_RECORDER_LEGS)
+    place = &recorder->legs[recorder->count++];
+  else if (recorder->legs && made.failed)
+    place = replaceable(recorder);
+  if (place && made.bytes) {
+    if (place->bytes) recorder->cut++;
+    gone = place->bytes;
+    *place = made;
+  } else {
+    recorder->cut++;
+  }
+  pthread_mutex_unlock(&recorder->mu);
+  free(gone);
+}
+
+static int by_start(const void *a, const void *b) {
+  const struct leg *x = a, *y = b;
+  return (x->started_ns > y->started_ns) - (x->started_ns < y->started_ns);
+}
+
+/* The Hop's fields but legs and cut are packed by protobuf-c; each leg is field 7 (tag 0x3a), cut is field 8 (0x40). */
+#define LEG_TAG 0x3a
+#define LEG_OVERHEAD ((size_t)4)
+
+static size_t put_varint(uint8_t *to, size_t value) {
+  size_t len = 0;
+  for (; value >= 0x80; value >>= 7) to[len++] = (uint8_t)(value | 0x80);
+  to[len++] = (uint8_t)value;
+  return len;
+}
+
+/* Puts the legs that fit, failed ones first in what there is room for, in the order started. */
+static size_t put_legs(tth_recorder *recorder, uint8_t *to, size_t room) {
+  bool take[TTH_RECORDER_LEGS] = {false};
+  size_t len = 0;
+  for (int pass = 0; pass < 2; pass++) {
+    for (size_t i = 0; i < recorder->count; i++) {
+      const struct leg *leg = &recorder->legs[i];
+      if (!leg->bytes || take[i] || leg->failed != (pass == 0) || leg->len + LEG_OVERHEAD > room) continue;
+      take[i] = true;
+      room -= leg->len + LEG_OVERHEAD;
+    }
+  }
+  for (size_t i = 0; i < recorder->count; i++) {
+    if (!take[i]) recorder->cut++;
+    if (!take[i]) continue;
+    to[len++] = LEG_TAG;
+    len += put_varint(to + len, recorder->legs[i].len);
+    memcpy(to + len, recorder->legs[i].bytes, recorder->legs[i].len);
+    len += recorder->legs[i].len;
+  }
+  return len;
+}
+
+bool tth_recorder_pack(tth_recorder *recorder, Tether__V1__Hop *hop, ProtobufCBinaryData *result) {
+  uint8_t *bytes = malloc(TTH_LEDGER_MOST);
+  if (!bytes) return false;
+  size_t len = tether__v1__hop__pack(hop, bytes); /* a name of at most 63 bytes and some numbers */
+  if (recorder) {
+    pthread_mutex_lock(&recorder->mu);
+    if (recorder->count > 1) qsort(recorder->legs, recorder->count, sizeof *recorder->legs, by_start);
+    len += put_legs(recorder, bytes + len, TTH_LEDGER_MOST - len - 16);
+    if (recorder->cut) {
+      bytes[len++] = 0x40;
+      len += put_varint(bytes + len, recorder->cut);
+    }
+    pthread_mutex_unlock(&recorder->mu);
+  }
+  *result = (ProtobufCBinaryData){.len = len, .data = bytes};
+  return true;
+}
