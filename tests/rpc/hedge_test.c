@@ -257,7 +257,7 @@ static void a_server_that_cannot_be_reached_is_worth_another_attempt(void **stat
   start_with(&r, &hedging, tether_ctx_background(), NULL);
   end(park_sim_parked(0, 0), TETHER_OK);
   assert_done(&r, TETHER_OK);
-  park_sim_close(nobody, NULL);
+  park_sim_close_client(nobody);
 }
 
 static void an_attempt_that_waits_for_a_connection_is_hedged_by_one_that_has_one(void **state) {
@@ -276,7 +276,7 @@ static void an_attempt_that_waits_for_a_connection_is_hedged_by_one_that_has_one
   park_sim_pump(DELAY);
   end(park_sim_parked(0, 0), TETHER_OK);
   assert_done(&r, TETHER_OK);
-  park_sim_close(nobody, NULL);
+  park_sim_close_client(nobody);
 }
 
 /* ---- What is refused ----------------------------------------------------------------------- */

@@ -30,33 +30,39 @@ static inline int64_t park_sim_pump(int64_t ns) {
   return next_ns;
 }
 
-/* cmocka setup. */
-static inline int park_sim_setup(void **state) {
+/* Opens the scene. false: something could not be made, or did not connect. */
+TETHER_MUST_USE static inline bool park_sim_open(const tth_transport *transport) {
+  static const char *const urls[PARKS] = {"mem://a", "mem://b", "mem://c"};
   struct park_sim *sim = park_sim();
-  if (ctx_sim_setup(state) != 0) return -1;
-  *sim = (struct park_sim){.net = tst_mem_net_new(true), .transport = &tst_transport_mem};
+  *sim = (struct park_sim){.net = tst_mem_net_new(true), .transport = transport};
   tst_mem_net_use(sim->net);
   for (int i = 0; i < PARKS; i++) {
-    const char *const urls[PARKS] = {"mem://a", "mem://b", "mem://c"};
-    sim->parks[i] = tst_park_open(sim->transport, urls[i]);
-    if (!sim->parks[i] || tth_client_open_on(sim->transport, urls[i], NULL, &sim->clients[i]) != TETHER_OK) return -1;
+    sim->parks[i] = tst_park_open(transport, urls[i]);
+    if (!sim->parks[i] || tth_client_open_on(transport, urls[i], NULL, &sim->clients[i]) != TETHER_OK) return false;
     park_sim_pump(0);
-    if (tether_client_connectivity(sim->clients[i]) != TETHER_READY) return -1;
+    if (tether_client_connectivity(sim->clients[i]) != TETHER_READY) return false;
   }
-  return 0;
+  return true;
+}
+
+/* cmocka setup. */
+static inline int park_sim_setup(void **state) {
+  return ctx_sim_setup(state) == 0 && park_sim_open(&tst_transport_mem) ? 0 : -1;
 }
 
 /* Closing waits for what has to be delivered meanwhile, so it happens on a thread of its own. */
 struct park_sim_closing {
   struct ctx_thread thread;
-  tst_park *park;
-  tether_client *client;
+  tether_client *clients[PARKS];
+  tst_park *parks[PARKS];
 };
 
 static inline void park_sim_close_now(void *data) {
   struct park_sim_closing *closing = data;
-  tether_client_close(closing->client);
-  tst_park_close(closing->park);
+  for (int i = 0; i < PARKS; i++) {
+    tether_client_close(closing->clients[i]);
+    tst_park_close(closing->parks[i]);
+  }
 }
 
 static inline bool park_sim_is_closed(void *data) {
@@ -65,19 +71,27 @@ static inline bool park_sim_is_closed(void *data) {
   return ctx_latch_is_open(&closing->thread.finished);
 }
 
-/* Either may be NULL. */
-static inline void park_sim_close(tether_client *client, tst_park *park) {
-  struct park_sim_closing closing = {.client = client, .park = park};
-  ctx_thread_start(&closing.thread, park_sim_close_now, &closing);
-  assert_true(tst_wait_until(park_sim_is_closed, &closing, TST_BOUND_NS));
-  ctx_thread_join(&closing.thread);
+static inline void park_sim_close_these(struct park_sim_closing *closing) {
+  ctx_thread_start(&closing->thread, park_sim_close_now, closing);
+  assert_true(tst_wait_until(park_sim_is_closed, closing, TST_BOUND_NS));
+  ctx_thread_join(&closing->thread);
+}
+
+static inline void park_sim_close_client(tether_client *client) {
+  park_sim_close_these(&(struct park_sim_closing){.clients = {client}});
+}
+
+static inline void park_sim_close_all(void) {
+  struct park_sim_closing closing = {0};
+  memcpy(closing.clients, park_sim()->clients, sizeof closing.clients);
+  memcpy(closing.parks, park_sim()->parks, sizeof closing.parks);
+  park_sim_close_these(&closing);
+  tst_mem_net_free(park_sim()->net);
 }
 
 /* cmocka teardown. */
 static inline int park_sim_teardown(void **state) {
-  struct park_sim *sim = park_sim();
-  for (int i = 0; i < PARKS; i++) park_sim_close(sim->clients[i], sim->parks[i]);
-  tst_mem_net_free(sim->net);
+  park_sim_close_all();
   return ctx_sim_teardown(state);
 }
 
