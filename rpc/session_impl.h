@@ -23,6 +23,12 @@ typedef struct tth_stream_list {
 /* Ids wrap after 2^32 calls; of two ids near each other this tells which is newer. */
 static inline bool tth_id_is_newer(uint32_t id, uint32_t than) { return (int32_t)(id - than) > 0; }
 
+/* What a frame takes of its stream's credit. */
+static inline size_t tth_frame_cost(const uint8_t *frame) {
+  bool counts = frame[4] == TTH_MESSAGE && !(frame[5] & TTH_FLAG_BARE);
+  return counts ? TTH_FRAME_HEADER + tth_get32(frame) : 0;
+}
+
 struct tth_session {
   tth_role role;
   tether_limits limits, peer_limits;
@@ -62,8 +68,12 @@ struct tth_session {
 void tth_list_push(tth_stream_list *list, tth_stream *stream);
 tth_stream *tth_list_pop(tth_stream_list *list);
 
+void tth_list_remove(tth_stream_list *list, tth_stream *stream);
+
 /* Takes the stream off the list of this kind, if it is in one. */
-void tth_list_leave(tth_stream *stream, tth_list_kind kind);
+static inline void tth_list_leave(tth_stream *stream, tth_list_kind kind) {
+  if (stream->places[kind].list) tth_list_remove(stream->places[kind].list, stream);
+}
 
 static inline bool tth_list_has(const tth_stream_list *list, const tth_stream *stream) {
   return stream->places[list->kind].list == list;

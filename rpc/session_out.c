@@ -159,23 +159,27 @@ static bool write_windows(tth_session *session, struct batch *batch) {
   return true;
 }
 
-/* Copies whole frames, filling in the stream id and the time that is left now. */
-static void write_frames(struct batch *batch, const tth_out *out, uint32_t id, int64_t now_ns) {
+/* Copies whole frames, filling in the stream id and the time that is left now. Returns what they cost. */
+static size_t write_frames(struct batch *batch, const tth_out *out, uint32_t id, int64_t now_ns) {
+  size_t cost = 0;
   memcpy(batch->to, out->data, out->len);
-  for (size_t at = 0; at < out->len; at += TTH_FRAME_HEADER + tth_get32(batch->to + at))
+  for (size_t at = 0; at < out->len;) {
     tth_put32(batch->to + at + 8, id);
+    cost += tth_frame_cost(batch->to + at);
+    at += TTH_FRAME_HEADER + tth_get32(batch->to + at);
+  }
   if (out->deadline_ns != TETHER_FOREVER) {
     uint64_t left = (uint64_t)(out->deadline_ns - now_ns); /* > 0: checked before the stream was opened */
     for (int i = 0; i < 8; i++) batch->to[TIMEOUT_AT + i] = (uint8_t)(left >> (8 * i));
   }
   wrote(batch, out->len);
+  return cost;
 }
 
-/* The next slice of a message: as much as fits, but no crumbs. */
-static bool write_slice(struct batch *batch, tth_out *out, uint32_t id) {
+/* The next slice of a message. Returns what it costs. */
+static size_t write_slice(struct batch *batch, tth_out *out, uint32_t id) {
   bool first = out->sent == 0;
   size_t head = TTH_FRAME_HEADER + (first ? 4 : 0), left = out->len - out->sent;
-  if (batch->room < piece_size(out)) return false;
   size_t len = left < TTH_SLICE ? left : TTH_SLICE;
   bool last = len == left;
   uint8_t flags = (uint8_t)((first ? TTH_FLAG_FIRST : 0) | (last ? out->flags : TTH_FLAG_MORE));
@@ -184,22 +188,20 @@ static bool write_slice(struct batch *batch, tth_out *out, uint32_t id) {
   memcpy(batch->to + head, out->data + out->sent, len);
   out->sent += len;
   wrote(batch, head + len);
-  return true;
+  return head + len;
 }
 
 /* One piece of the stream's output, which its credit covers; false if it does not fit. */
 static bool write_piece(tth_session *session, tth_stream *stream, int64_t now_ns, struct batch *batch) {
   tth_out *out = stream->out;
-  uint32_t cost = (uint32_t)tth_stream_next_cost(stream);
   size_t before = out->sent;
+  if (piece_size(out) > batch->room) return false; /* no crumbs */
   if (out->sliced) {
-    if (!write_slice(batch, out, stream->id)) return false;
+    stream->send_credit -= (uint32_t)write_slice(batch, out, stream->id);
   } else {
-    if (out->len > batch->room) return false;
-    write_frames(batch, out, stream->id, now_ns);
+    stream->send_credit -= (uint32_t)write_frames(batch, out, stream->id, now_ns);
     out->sent = out->len;
   }
-  stream->send_credit -= cost;
   size_t left = out->sent - before;
   if (out->sent == out->len) {
     stream->out = out->next;

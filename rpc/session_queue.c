@@ -24,10 +24,9 @@ void tth_list_push(tth_stream_list *list, tth_stream *stream) {
   list->count++;
 }
 
-void tth_list_leave(tth_stream *stream, tth_list_kind kind) {
+void tth_list_remove(tth_stream_list *list, tth_stream *stream) {
+  tth_list_kind kind = list->kind;
   tth_place *place = &stream->places[kind];
-  tth_stream_list *list = place->list;
-  if (!list) return;
   *(place->prev ? &place->prev->places[kind].next : &list->first) = place->next;
   *(place->next ? &place->next->places[kind].prev : &list->last) = place->prev;
   list->count--;
@@ -36,7 +35,7 @@ void tth_list_leave(tth_stream *stream, tth_list_kind kind) {
 
 tth_stream *tth_list_pop(tth_stream_list *list) {
   tth_stream *stream = list->first;
-  if (stream) tth_list_leave(stream, list->kind);
+  if (stream) tth_list_remove(list, stream);
   return stream;
 }
 
@@ -91,6 +90,7 @@ void tth_stream_out_left(tth_session *session, tth_stream *stream, size_t len) {
 }
 
 void tth_stream_drop_out(tth_session *session, tth_stream *stream) {
+  if (!stream->out) return;
   set_blocked(session, stream, false);
   session->pending -= stream->queued;
   stream->queued = 0;
@@ -109,16 +109,17 @@ uint64_t tth_stream_next_cost(const tth_stream *stream) {
     return TTH_FRAME_HEADER + (out->sent == 0 ? 4 : 0) + (left < TTH_SLICE ? left : TTH_SLICE);
   }
   for (size_t at = 0; out && at < out->len;) {
-    size_t frame = TTH_FRAME_HEADER + tth_get32(out->data + at);
-    if (out->data[at + 4] == TTH_MESSAGE && !(out->data[at + 5] & TTH_FLAG_BARE)) cost += frame;
-    at += frame;
+    cost += tth_frame_cost(out->data + at);
+    at += TTH_FRAME_HEADER + tth_get32(out->data + at);
   }
   return cost;
 }
 
 void tth_stream_make_ready(tth_session *session, tth_stream *stream) {
   if (!stream->out || stream->places[TTH_LIST_OUTPUT].list) return;
-  set_blocked(session, stream, tth_stream_next_cost(stream) > stream->send_credit);
+  size_t credit = stream->send_credit;
+  bool plenty = !stream->out->sliced && stream->out->len <= credit; /* the usual case, without a look at the frames */
+  set_blocked(session, stream, !plenty && tth_stream_next_cost(stream) > credit);
   if (!stream->blocked) tth_list_push(&session->ready, stream);
 }
 
@@ -132,6 +133,7 @@ void tth_stream_keep_trailers(tth_session *session, tth_stream *stream) {
   session->pending -= out->len;
   stream->queued -= out->len;
   *end = NULL;
+  stream->out_end = end;
   tth_stream_drop_out(session, stream);
   size_t at = 0;
   for (size_t next; (next = at + TTH_FRAME_HEADER + tth_get32(out->data + at)) < out->len;) at = next;

@@ -158,16 +158,14 @@ void tth_window_close(tth_session *session, tth_stream *stream) {
   in->credit = 0;
   message_over(stream);
   tth_list_leave(stream, TTH_LIST_OWED);
-  settle(session, stream);
+  if (in->grown + in->reserved > 0) settle(session, stream);
   serve_waiting(session);
 }
 
 void tth_window_release(tth_session *session, tth_stream *stream) {
   stream->discard = true;
+  stream->in.unread = stream->in.partial;
   tth_window_close(session, stream);
-  stream->in.unread = 0;
-  settle(session, stream);
-  serve_waiting(session);
 }
 
 /* Doubles the window of a reader that keeps up with a sender that is short of credit. */
