@@ -12,7 +12,7 @@
 typedef struct edge_request edge_request;
 
 typedef struct edge {
-  int64_t default_timeout_ns, max_timeout_ns, grace_ns;
+  int64_t default_timeout_ns, max_timeout_ns, grace_ns, idle_ns;
   tether_client *search;
   struct event_base *base;
   struct evhttp *http;
@@ -23,6 +23,11 @@ typedef struct edge {
   int replying;             /* replies not yet written out */
   bool draining;            /* the loop ends with the last of both */
 } edge;
+
+/* A duration as libevent has it. */
+static inline struct timeval edge_timeval(int64_t ns) {
+  return (struct timeval){.tv_sec = ns / TETHER_SEC, .tv_usec = ns % TETHER_SEC / TETHER_US};
+}
 
 /* Takes every HTTP request: evhttp's generic callback, with the edge as its data. */
 void edge_on_http(struct evhttp_request *http, void *data);

@@ -16,7 +16,10 @@
 
 static const char *listen_at = "127.0.0.1:8080";
 static const char *search_url;
-static edge front = {.default_timeout_ns = TETHER_SEC, .max_timeout_ns = 30 * TETHER_SEC, .grace_ns = 2 * TETHER_SEC};
+static edge front = {.default_timeout_ns = TETHER_SEC,
+                     .max_timeout_ns = 30 * TETHER_SEC,
+                     .grace_ns = 2 * TETHER_SEC,
+                     .idle_ns = 60 * TETHER_SEC};
 
 static const svc_option options[] = {
     {"listen", "HOST:PORT", "where to serve HTTP; default 127.0.0.1:8080; port 0 picks one", SVC_TEXT, &listen_at},
@@ -24,10 +27,12 @@ static const svc_option options[] = {
     {"timeout", "DURATION", "budget of a request that names none; default 1s", SVC_DURATION, &front.default_timeout_ns},
     {"max-timeout", "DURATION", "largest budget a request may name; default 30s", SVC_DURATION, &front.max_timeout_ns},
     {"grace", "DURATION", "how long requests may take at shutdown; default 2s", SVC_DURATION, &front.grace_ns},
+    {"idle", "DURATION", "how long a connection may be silent, or take nothing of a reply; default 60s", SVC_DURATION,
+     &front.idle_ns},
     {0},
 };
 
-enum { MAX_HEADER_BYTES = 16 * 1024, MAX_BODY_BYTES = 64 * 1024, IDLE_SECONDS = 60, LAST_SECONDS = 1 };
+enum { MAX_HEADER_BYTES = 16 * 1024, MAX_BODY_BYTES = 64 * 1024, LAST_SECONDS = 1 };
 
 static struct evhttp_bound_socket *bound;
 
@@ -50,7 +55,7 @@ static void on_signal(evutil_socket_t fd, short what, void *data) {
   }
   e->draining = true;
   evhttp_del_accept_socket(e->http, bound);
-  struct timeval grace = {.tv_sec = e->grace_ns / TETHER_SEC, .tv_usec = e->grace_ns % TETHER_SEC / TETHER_US};
+  const struct timeval grace = edge_timeval(e->grace_ns);
   event_base_once(e->base, -1, EV_TIMEOUT, on_grace_over, e, &grace);
   edge_end_if_idle(e);
 }
@@ -92,7 +97,8 @@ static bool start(edge *e) {
   if (!e->base || !e->scratch || !(e->http = evhttp_new(e->base))) return false;
   evhttp_set_max_headers_size(e->http, MAX_HEADER_BYTES);
   evhttp_set_max_body_size(e->http, MAX_BODY_BYTES);
-  evhttp_set_timeout(e->http, IDLE_SECONDS);
+  const struct timeval idle = edge_timeval(e->idle_ns);
+  evhttp_set_timeout_tv(e->http, &idle);
   evhttp_set_gencb(e->http, edge_on_http, e);
   return edge_mailbox_init(&e->mailbox, e->base) && edge_hangup_init(&e->hangup, e->base, edge_on_hangup) &&
          listen_http(e);

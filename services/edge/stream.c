@@ -69,12 +69,15 @@ static void on_lost(struct evhttp_connection *connection, void *data) {
 }
 
 /* Many small writes: none waits for the acknowledgement of the one before, and what the client has not taken stays
- * here, where it is counted, rather than in the kernel. Nor does what the client sends meanwhile pile up. */
+ * here, where it is counted, rather than in the kernel. Nor does what the client sends meanwhile pile up; that it sends
+ * nothing is as it should be, for however long. */
 static void tune(const edge_request *r) {
+  const struct timeval idle = edge_timeval(r->edge->idle_ns);
   int fd = bufferevent_getfd(bufferevent_of(r)), on = 1, unsent = OUTPUT_MAX;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
   bufferevent_setwatermark(bufferevent_of(r), EV_READ, 0, OUTPUT_MAX);
+  bufferevent_set_timeouts(bufferevent_of(r), NULL, &idle);
 }
 
 static void start_reply(edge_request *r) {
@@ -116,6 +119,8 @@ static void end_reply(edge_request *r, int status, json_t *summary) {
   edge_json_finish(summary, r->ctx, tether_now_ns() - r->started_ns);
   add(r, "summary", json_pack("{so}", "summary", summary));
   flush(r);
+  const struct timeval idle = edge_timeval(r->edge->idle_ns);
+  bufferevent_set_timeouts(bufferevent_of(r), &idle, &idle);
   evhttp_send_reply_end(edge_request_detach(r));
 }
 

@@ -147,6 +147,20 @@ static void a_terminated_edge_does_not_wait_for_ever(void **state) {
   for (int i = 0; i < CLUSTER_SHARDS; i++) assert_non_null(strstr(lines[i].text, "cause=shutdown"));
 }
 
+/* The reply to a client that has gone is not waited for. */
+static void a_client_that_left_does_not_delay_a_terminated_edge(void **state) {
+  log_line line, lines[CLUSTER_SHARDS];
+  traced t;
+  (void)state;
+  http_reset(at_work(&t, "/search?q=editor&timeout=30s&slow=25s"));
+  assert_true(log_wait(&c.edge, "disconnect", t.id, NULL, &line));
+  assert_true(cluster_wait_shards(&c, "query-stopped", t.id, lines));
+  kill(c.edge.pid, SIGTERM);
+  assert_int_equal(process_wait(&c.edge), 0);
+  assert_true(log_find(&c.edge, "stopped", NULL, NULL, &line));
+  assert_false(log_find(&c.edge, "shutdown", NULL, "cancelling", &line));
+}
+
 static void a_terminated_shard_stops_its_query_after_the_grace(void **state) {
   http_reply reply;
   log_line line;
@@ -210,6 +224,7 @@ int main(void) {
       TEST(an_edge_killed_at_work_stops_every_shard),
       TEST(a_terminated_edge_answers_what_it_has_and_takes_no_more),
       TEST(a_terminated_edge_does_not_wait_for_ever),
+      TEST(a_client_that_left_does_not_delay_a_terminated_edge),
       TEST(a_terminated_shard_stops_its_query_after_the_grace),
       TEST(everything_idle_ends_at_once_when_terminated),
       TEST(bad_options_say_what_is_wrong),

@@ -5,6 +5,7 @@
 #include <stdint.h>
 /* cmocka wants the four above first */
 #include <cmocka.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -269,6 +270,40 @@ static void the_first_hit_comes_before_a_slow_shard_has_ended(void **state) {
   assert_true(log_wait(&c.search, "search-end", t.id, "status=CANCELLED", &line));
 }
 
+static void leaving_before_the_first_hit_stops_every_shard(void **state) {
+  log_line lines[CLUSTER_SHARDS], line;
+  traced t;
+  (void)state;
+  traced_init(&t);
+  int fd = http_connect(c.port);
+  assert_true(http_send(fd, "/search?q=editor&timeout=30s&slow=25s&format=events", t.header));
+  assert_true(cluster_wait_shards(&c, "query-start", t.id, lines));
+  close(fd);
+  assert_true(cluster_wait_shards(&c, "query-stopped", t.id, lines));
+  for (int i = 0; i < CLUSTER_SHARDS; i++) assert_non_null(strstr(lines[i].text, "cause=caller"));
+  assert_true(log_wait(&c.edge, "disconnect", t.id, "hits=0", &line));
+}
+
+/* Connections that are silent are closed after a while; one that waits for the next hit is not. */
+static void a_pause_between_two_hits_may_be_long(void **state) {
+  process edge;
+  json_t *hits = json_array();
+  (void)state;
+  uint16_t port = cluster_start_edge(&c, &edge, "--idle", "300ms");
+  http_stream_open(&s, port, "/search?q=lib*&limit=all&timeout=20s&slow=shard-1:1500ms", NDJSON);
+  json_t *summary = read_to_summary(hits);
+  assert_int_equal(number(summary, "status"), 200);
+  assert_true(json_is_false(json_object_get(summary, "partial")));
+  json_decref(summary);
+  json_decref(hits);
+  assert_null(http_stream_line(&s)); /* now it is silent */
+  char byte;
+  assert_int_equal(read(s.fd, &byte, 1), 0);
+  http_stream_close(&s);
+  kill(edge.pid, SIGTERM);
+  assert_int_equal(process_wait(&edge), 0);
+}
+
 static void a_slow_shard_makes_the_stream_partial_within_the_budget(void **state) {
   log_line line;
   traced t;
@@ -366,6 +401,8 @@ int main(void) {
       cmocka_unit_test(a_stream_may_be_longer_than_a_reply_in_one_piece),
       cmocka_unit_test(an_error_before_the_first_hit_is_an_ordinary_reply),
       cmocka_unit_test(the_first_hit_comes_before_a_slow_shard_has_ended),
+      cmocka_unit_test(leaving_before_the_first_hit_stops_every_shard),
+      cmocka_unit_test(a_pause_between_two_hits_may_be_long),
       cmocka_unit_test(a_slow_shard_makes_the_stream_partial_within_the_budget),
       cmocka_unit_test(the_next_request_on_the_connection_is_served_after_the_stream),
       cmocka_unit_test(an_old_client_gets_the_stream_without_chunks),

@@ -45,29 +45,33 @@ void cluster_start_shard(cluster *c, int i) {
   process_start(&c->shards[i], c->dir, name, "tether-shard", args);
 }
 
-static void start_search(cluster *c) {
+void cluster_start_search(cluster *c) {
   char url[128], shards[CLUSTER_SHARDS][128];
   snprintf(url, sizeof url, "ipc://%s/search.sock", c->dir);
   /* The reserve is a tenth of each budget then: the machine may be busy. */
-  const char *args[5 + 2 * CLUSTER_SHARDS] = {"--listen", url, "--reserve", "1s"};
+  const char *args[7 + 2 * CLUSTER_SHARDS] = {"--listen", url, "--reserve", "1s", "--grace", "500ms"};
   for (int i = 0; i < CLUSTER_SHARDS; i++) {
     snprintf(shards[i], sizeof shards[i], "ipc://%s/shard-%d.sock", c->dir, i);
-    args[4 + 2 * i] = "--shard";
-    args[5 + 2 * i] = shards[i];
+    args[6 + 2 * i] = "--shard";
+    args[7 + 2 * i] = shards[i];
   }
   process_start(&c->search, c->dir, "search", "tether-search", args);
 }
 
-static void start_edge(cluster *c) {
-  char url[128], value[256];
+static uint16_t start_edge(cluster *c, process *edge, const char *label, const char *option, const char *value) {
+  char url[128], at[256];
   unsigned port = 0;
   log_line line;
   snprintf(url, sizeof url, "ipc://%s/search.sock", c->dir);
-  const char *const args[] = {"--listen", "127.0.0.1:0", "--search", url, NULL};
-  process_start(&c->edge, c->dir, "edge", "tether-edge", args);
-  if (!log_wait(&c->edge, "ready", NULL, NULL, &line)) give_up(c, "no edge");
-  if (sscanf(log_value(&line, "url", value), "http://127.0.0.1:%u", &port) != 1) give_up(c, "no port");
-  c->port = (uint16_t)port;
+  const char *const args[] = {"--listen", "127.0.0.1:0", "--search", url, option, value, NULL};
+  process_start(edge, c->dir, label, "tether-edge", args);
+  if (!log_wait(edge, "ready", NULL, NULL, &line)) give_up(c, "no edge");
+  if (sscanf(log_value(&line, "url", at), "http://127.0.0.1:%u", &port) != 1) give_up(c, "no port");
+  return (uint16_t)port;
+}
+
+uint16_t cluster_start_edge(cluster *c, process *edge, const char *option, const char *value) {
+  return start_edge(c, edge, "another-edge", option, value);
 }
 
 static void start(cluster *c, const char *catalogue) {
@@ -77,8 +81,8 @@ static void start(cluster *c, const char *catalogue) {
   const char *const args[] = {"--to", db, "--shards", "4", "--from", catalogue, NULL};
   if (process_run(&load, c->dir, "load", "tether-load", args) != 0) give_up(c, "the catalogue does not load");
   for (int i = 0; i < CLUSTER_SHARDS; i++) cluster_start_shard(c, i);
-  start_search(c);
-  start_edge(c);
+  cluster_start_search(c);
+  c->port = start_edge(c, &c->edge, "edge", NULL, NULL);
   if (!cluster_wait_health(c, "\"status\":\"ok\"", true)) give_up(c, "the shards do not get connected");
 }
 

@@ -18,15 +18,19 @@ void cluster_start(cluster *c);
 
 /* The same over a catalogue of WIDE_PACKAGES packages, each of which matches the word "wide" and is WIDE_BYTES large:
  * together far more than all buffers between SQLite and a client hold. */
-enum { WIDE_PACKAGES = 8000, WIDE_BYTES = 8000 };
+enum { WIDE_PACKAGES = 4000, WIDE_BYTES = 8000 };
 void cluster_start_wide(cluster *c);
 
 /* Terminates what runs and removes the files. Returns how many processes did not end in good order, after printing
  * their logs: a sanitizer's report fails the test. */
 int cluster_stop(cluster *c);
 
-/* Starts one shard (again). */
+/* Starts one shard, the search service (again). */
 void cluster_start_shard(cluster *c, int i);
+void cluster_start_search(cluster *c);
+
+/* Starts another edge, as `edge`, with one more option. Returns its port. */
+uint16_t cluster_start_edge(cluster *c, process *edge, const char *option, const char *value);
 
 /* Waits until /healthz has (or has not) `text`; false after PATIENCE_MS. */
 bool cluster_wait_health(const cluster *c, const char *text, bool has);
