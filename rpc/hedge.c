@@ -177,8 +177,10 @@ static hedge *hedge_new(const tether_hedging *hedging, const tether_ctx *ctx, co
     return NULL;
   }
   h->ctx = tth_client_derive(ctx, method, options);
-  h->options = (tether_call_options){
-      .timeout_ns = TETHER_FOREVER, .wait_for_ready = options->wait_for_ready, .metadata = h->metadata};
+  h->options = *options; /* but the deadline is that of all, and the group knows of one call */
+  h->options.timeout_ns = TETHER_FOREVER;
+  h->options.metadata = h->metadata;
+  h->options.group = NULL;
   return h;
 }
 

@@ -1,6 +1,7 @@
 /* Hedged calls, one behaviour at a time, in virtual time: three servers whose handlers wait until the test ends them.
  */
 #include <tether/hedge.h>
+#include <tether/ledger.h>
 
 #include "rpc/metadata.h"
 #include "tests/support/park_sim.h"
@@ -18,16 +19,24 @@ struct result {
 /* Every call noted, released with the scene, so that a test that fails leaves nothing behind. */
 static tether_call *noted[8];
 static size_t noted_count;
+static bool over; /* the test, and with it its results */
 
 static void note(tether_call *call, void *data) {
   struct result *r = data;
+  if (over) return;
   r->calls++;
   r->call = tether_call_ref(call);
   assert_true(noted_count < sizeof noted / sizeof *noted);
   noted[noted_count++] = r->call;
 }
 
+static int setup(void **state) {
+  over = false;
+  return park_sim_setup(state);
+}
+
 static int teardown(void **state) {
+  over = true;
   while (noted_count > 0) tether_call_unref(noted[--noted_count]);
   return park_sim_teardown(state);
 }
@@ -428,6 +437,34 @@ static void request_metadata_and_clients_are_copied(void **state) {
   assert_done(&r, TETHER_OK);
 }
 
+static void the_answer_brings_its_ledger_if_that_was_asked_for(void **state) {
+  struct result r = {0};
+  const tether_hedging hedging = hedging_of(2, DELAY);
+  (void)state;
+  start_with(&r, &hedging, tether_ctx_background(), &(tether_call_options){.explain = true});
+  park_sim_pump(DELAY);
+  park_sim_pump(DELAY);
+  end(park_sim_parked(1, 0), TETHER_OK);
+  assert_done(&r, TETHER_OK);
+  const tether_ledger *ledger = tether_call_ledger(r.call);
+  assert_non_null(ledger);
+  assert_string_equal(ledger->method, tst_park_unary.path);
+  assert_true(ledger->answered);
+  assert_int_equal(ledger->took_ns, DELAY); /* of the second attempt */
+}
+
+static void a_detached_attempt_goes_on_when_it_has_lost(void **state) {
+  struct result r = {0};
+  const tether_hedging hedging = hedging_of(2, 0);
+  (void)state;
+  start_with(&r, &hedging, tether_ctx_background(), &(tether_call_options){.detached_ns = TETHER_SEC});
+  end(park_sim_parked(1, 0), TETHER_OK);
+  assert_done(&r, TETHER_OK);
+  assert_int_equal(tst_park_gone(park_sim()->parks[0]), 0);
+  park_sim_pump(TETHER_SEC);
+  park_assert_cut(park_sim_parked(0, 0), TETHER_CAUSE_DEADLINE, NULL); /* its own */
+}
+
 /* ---- In a group ---------------------------------------------------------------------------- */
 
 struct group_result {
@@ -437,6 +474,7 @@ struct group_result {
 
 static void note_group(tether_code code, void *data) {
   struct group_result *r = data;
+  if (over) return;
   r->calls++;
   r->code = code;
 }
@@ -540,6 +578,7 @@ struct chained {
 
 static void start_another(tether_call *call, void *data) {
   struct chained *c = data;
+  if (over) return;
   note(call, &c->first);
   const tether_hedging hedging = hedging_of(2, 0);
   Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
@@ -603,7 +642,7 @@ static void the_blocking_form_returns_the_answer_that_counts(void **state) {
 }
 
 #define CASE(test) \
-  { #test, test, park_sim_setup, teardown, NULL }
+  { #test, test, setup, teardown, NULL }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
@@ -631,6 +670,8 @@ int main(void) {
       CASE(cancelling_the_callers_context_ends_every_attempt_with_its_cause),
       CASE(under_a_context_that_has_ended_nothing_is_sent),
       CASE(request_metadata_and_clients_are_copied),
+      CASE(the_answer_brings_its_ledger_if_that_was_asked_for),
+      CASE(a_detached_attempt_goes_on_when_it_has_lost),
       CASE(a_hedged_call_is_one_member_of_a_group_and_fails_with_it),
       CASE(a_hedged_calls_failure_ends_the_rest_of_its_group),
       CASE(losing_attempts_are_no_failures_of_the_group),
