@@ -100,7 +100,8 @@ struct tether_call {
       _Atomic bool taken; /* by its handler, or by whoever ends the call without one */
       bool deferred;
       bool initial_sent;
-      bool explain, detached, lost;
+      bool explain, detached;
+      _Atomic bool lost;      /* with its connection */
       tth_recorder *recorder; /* NULL: nothing is noted */
       int64_t deadline_ns, arrived_ns, began_ns, ended_ns;
       _Atomic int64_t cut_ns; /* when a cancel came; 0: none did */

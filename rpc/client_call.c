@@ -107,7 +107,7 @@ static void close_ledger(tether_call *call) {
 static void finish(tether_call *call) {
   if (call->c.ended_ns == 0) close_ledger(call);
   if (call->c.recorder) note(call);
-  tth_client_count(call->c.client, call->code, call->c.opened);
+  tth_client_count(call->c.client, call->code, atomic_load(&call->c.gone) != TTH_GONE_UNSENT);
   if (tether_after_stop(&call->c.after)) tether_call_unref(call); /* the registration's reference */
   tether_call_done_fn done = call->c.done;
   tether_call_ref(call); /* a waiter may release the call as soon as it has ended */

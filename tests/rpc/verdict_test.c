@@ -1,0 +1,136 @@
+/* One verdict: client and server record the same status for the same call, however reply, deadline and cancel cross. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/rpc_test.h"
+#include "tests/support/wait.h"
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+enum { CALLS = 4000, THREADS = 4 };
+#else
+enum { CALLS = 25000, THREADS = 4 };
+#endif
+
+static int setup(void **state) { return rpc_fixture_open(state, NULL, NULL); }
+static int teardown(void **state) { return rpc_fixture_close(state); }
+
+struct counted {
+  struct rpc_fixture *f;
+  tether_client_stats client;
+  tether_server_stats server;
+};
+
+static bool agree(void *data) {
+  struct counted *c = data;
+  tether_client_get_stats(c->f->client, &c->client);
+  if (tether_server_get_stats(c->f->server, NULL, &c->server) != TETHER_OK) return false;
+  return memcmp(c->client.ended, c->server.ended, sizeof c->client.ended) == 0;
+}
+
+/* Both sides agree once the last TRAILERS and corrections have arrived. */
+static struct counted assert_agreed(struct rpc_fixture *f) {
+  struct counted c = {.f = f};
+  if (tst_wait_until(agree, &c, TST_BOUND_NS)) return c;
+  for (int i = 0; i < TETHER_CODES; i++)
+    if (c.client.ended[i] != c.server.ended[i])
+      print_error("%s: client %llu, server %llu\n", tether_code_name((tether_code)i),
+                  (unsigned long long)c.client.ended[i], (unsigned long long)c.server.ended[i]);
+  fail();
+  return c;
+}
+
+static void the_servers_record_follows_a_caller_that_left_before_the_reply_came(void **state) {
+  struct rpc_fixture *f = *state;
+  TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), RPC_TEST_BOUND_NS);
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  TETHER_SCOPED_CALL tether_call *call =
+      testing_v1_handed_client_unary_start(f->client, ctx, &request, NULL, NULL, NULL);
+  tether_call *handler = echo_take_handed(&f->stats);
+  assert_non_null(handler);
+  tether_call_finish(handler, TETHER_OK); /* the reply is on its way while the caller leaves */
+  tether_call_cancel(call, NULL);
+  tether_code code = tether_call_wait(call);
+  struct counted c = assert_agreed(f);
+  assert_int_equal(c.server.ended[code], 1);
+}
+
+static void a_reply_that_cannot_be_taken_counts_as_the_caller_saw_it(void **state) {
+  struct rpc_fixture *f = *state;
+  TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), RPC_TEST_BOUND_NS);
+  static tether_method wrong; /* the same path, with a reply of another type */
+  wrong = testing_v1_echo_quick_method;
+  wrong.reply = &testing__v1__mistake__descriptor;
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  request.name = (char *)"text where a number belongs";
+  TETHER_SCOPED_CALL tether_call *call = tether_call_unary(f->client, ctx, &wrong, &request.base, NULL);
+  rpc_assert_code(call, TETHER_INTERNAL);
+  struct counted c = assert_agreed(f);
+  assert_int_equal(c.server.ended[TETHER_INTERNAL], 1);
+}
+
+struct racer {
+  struct rpc_fixture *f;
+  uint64_t random;
+  unsigned codes[TETHER_CODES];
+  pthread_t thread;
+};
+
+static uint32_t draw(struct racer *racer, uint32_t below) {
+  racer->random = racer->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+  return (uint32_t)(racer->random >> 33) % below;
+}
+
+/* Calls whose deadlines and cancels fall close to their replies. */
+static void *race(void *data) {
+  struct racer *racer = data;
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  for (int i = 0; i < CALLS; i++) {
+    TETHER_SCOPED tether_ctx *ctx =
+        tether_ctx_with_timeout(tether_ctx_background(), draw(racer, 2) ? draw(racer, 400) * TETHER_US : TETHER_SEC);
+    TETHER_SCOPED_CALL tether_call *call =
+        draw(racer, 2) ? testing_v1_echo_client_quick_start(racer->f->client, ctx, &request, NULL, NULL, NULL)
+                       : testing_v1_echo_client_pooled_start(racer->f->client, ctx, &request, NULL, NULL, NULL);
+    if (draw(racer, 2)) {
+      for (uint32_t spin = draw(racer, 20000); spin > 0; spin--) __asm__ volatile("");
+      tether_call_cancel(call, NULL);
+    }
+    racer->codes[tether_call_wait(call)]++;
+  }
+  return NULL;
+}
+
+static void both_sides_agree_on_calls_whose_end_is_a_race(void **state) {
+  struct rpc_fixture *f = *state;
+  struct racer racers[THREADS];
+  TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), RPC_TEST_BOUND_NS);
+  assert_int_equal(tether_client_wait_ready(f->client, ctx), TETHER_OK);
+  const char *seed = getenv("TETHER_SEED");
+  for (int i = 0; i < THREADS; i++) {
+    racers[i] = (struct racer){.f = f, .random = (seed ? strtoull(seed, NULL, 0) : 1) + (uint64_t)i};
+    assert_int_equal(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
+  }
+  uint64_t ended = 0;
+  unsigned codes[TETHER_CODES] = {0};
+  for (int i = 0; i < THREADS; i++) {
+    pthread_join(racers[i].thread, NULL);
+    for (int j = 0; j < TETHER_CODES; j++) codes[j] += racers[i].codes[j];
+  }
+  struct counted c = assert_agreed(f);
+  for (int j = 0; j < TETHER_CODES; j++) ended += c.client.ended[j];
+  assert_int_equal(ended + c.client.unsent, THREADS * CALLS); /* each ended once */
+  print_message("OK %u, CANCELLED %u, DEADLINE_EXCEEDED %u; %llu never sent\n", codes[TETHER_OK],
+                codes[TETHER_CANCELLED], codes[TETHER_DEADLINE_EXCEEDED], (unsigned long long)c.client.unsent);
+  assert_true(codes[TETHER_OK] > 0 && codes[TETHER_CANCELLED] > 0 && codes[TETHER_DEADLINE_EXCEEDED] > 0);
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      CASE(the_servers_record_follows_a_caller_that_left_before_the_reply_came),
+      CASE(a_reply_that_cannot_be_taken_counts_as_the_caller_saw_it),
+      CASE(both_sides_agree_on_calls_whose_end_is_a_race),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
