@@ -213,4 +213,8 @@ int stream_net_teardown(void **state) {
   return 0;
 }
 
-void stream_net_break(struct stream_net *n) { tst_mem_break(n->link); }
+void stream_net_break(struct stream_net *n) {
+  tth_link *link = n->link;
+  n->link = NULL; /* unless another comes */
+  tst_mem_break(link);
+}

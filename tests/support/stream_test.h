@@ -71,7 +71,7 @@ struct stream_net {
   tether_server *server;
   tether_client *client;
   struct echo_stats stats;
-  tth_link *link; /* the client's newest; under the test's control once the client is ready */
+  tth_link *link; /* the client's newest; NULL: none. Stands still while the client is ready */
 };
 
 /* cmocka setup and teardown: in real time, the client ready, default limits. */
