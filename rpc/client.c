@@ -25,7 +25,7 @@ static void on_timer(void *data);
 tether_limits tth_limits_of(const tether_limits *given) {
   tether_limits limits = given ? *given : (tether_limits){0};
   if (limits.max_message_bytes == 0) limits.max_message_bytes = (size_t)4 << 20;
-  if (limits.max_message_bytes > UINT32_MAX) limits.max_message_bytes = UINT32_MAX;
+  if (limits.max_message_bytes > TTH_MESSAGE_MOST) limits.max_message_bytes = TTH_MESSAGE_MOST;
   if (limits.max_metadata_bytes == 0) limits.max_metadata_bytes = (size_t)8 << 10;
   if (limits.max_metadata_bytes > TTH_METADATA_MOST) limits.max_metadata_bytes = TTH_METADATA_MOST;
   if (limits.max_unpacked_bytes == 0) limits.max_unpacked_bytes = 4 * limits.max_message_bytes;
@@ -33,7 +33,7 @@ tether_limits tth_limits_of(const tether_limits *given) {
   if (limits.max_forward_bytes == 0) limits.max_forward_bytes = (size_t)4 << 10;
   if (limits.max_forward_bytes > TTH_METADATA_MOST) limits.max_forward_bytes = TTH_METADATA_MOST;
   if (limits.stream_window_bytes < TTH_WINDOW_LEAST) limits.stream_window_bytes = TTH_WINDOW_LEAST;
-  if (limits.stream_window_bytes > TTH_CREDIT_MOST) limits.stream_window_bytes = TTH_CREDIT_MOST;
+  if (limits.stream_window_bytes > TTH_FIRST_WINDOW_MOST) limits.stream_window_bytes = TTH_FIRST_WINDOW_MOST;
   if (limits.connection_window_bytes == 0) limits.connection_window_bytes = (size_t)64 << 20;
   if (limits.connection_window_bytes < limits.max_message_bytes)
     limits.connection_window_bytes = limits.max_message_bytes;

@@ -208,7 +208,7 @@ void tth_stream_drop_message(tth_stream *stream) {
 /* Room for `len` more bytes of the stream's message. It grows with what has come, not with what was announced: a peer
  * pays for what it fills. */
 static bool make_room(tth_stream *stream, size_t len) {
-  size_t need = stream->message_len + len, capacity = 2 * stream->message_capacity;
+  size_t need = stream->message_len + len, capacity = 2 * (size_t)stream->message_capacity;
   if (stream->message && need <= stream->message_capacity) return true;
   if (capacity < need) capacity = need;
   if (capacity < 2 * TTH_SLICE) capacity = 2 * TTH_SLICE;
@@ -217,7 +217,7 @@ static bool make_room(tth_stream *stream, size_t len) {
   uint8_t *grown = realloc(stream->message, capacity);
   if (!grown) return false;
   stream->message = grown;
-  stream->message_capacity = capacity;
+  stream->message_capacity = (uint32_t)capacity;
   return true;
 }
 
@@ -239,9 +239,9 @@ static bool on_slice(tth_session *session, tth_stream *stream, const tth_frame *
   if (len > left) return broken(session, event, "a message longer than announced");
   if (!make_room(stream, len)) return broken(session, event, "out of memory");
   if (len) memcpy(stream->message + stream->message_len, bytes, len);
-  stream->message_len += len;
+  stream->message_len += (uint32_t)len;
   if (frame->flags & TTH_FLAG_MORE) {
-    tth_window_slice(session, stream, left - len);
+    tth_window_slice(session, stream, frame->flags & TTH_FLAG_FIRST);
     return false;
   }
   if (len < left) return broken(session, event, "a message shorter than announced");

@@ -29,8 +29,10 @@
 #define TTH_WINDOW_LEAST ((size_t)64 * 1024)
 #define TTH_WINDOW_MOST ((size_t)1024 * 1024)
 
-/* No sender has more credit on a stream. */
+/* No sender has more credit on a stream; no first window and no message is larger. */
 #define TTH_CREDIT_MOST ((size_t)INT32_MAX)
+#define TTH_FIRST_WINDOW_MOST ((size_t)1 << 30)
+#define TTH_MESSAGE_MOST ((size_t)INT32_MAX)
 
 typedef enum tth_role { TTH_CLIENT, TTH_SERVER } tth_role;
 
@@ -64,17 +66,16 @@ typedef enum tth_list_kind {
 
 typedef struct tth_place {
   struct tth_stream *prev, *next;
-  struct tth_stream_list *list; /* NULL: in none of this kind */
 } tth_place;
 
-/* What a stream may receive (rpc/session_window.c); in bytes of MESSAGE frames, headers included. */
+/* What a stream may receive (rpc/session_window.c); in bytes of MESSAGE frames, headers included. Each fits 32 bits,
+ * and so does the sum of credit and unread: see tth_windows_init. */
 typedef struct tth_window {
-  uint64_t credit;          /* what the peer may still send */
-  uint64_t unread;          /* has come and was not given back, `partial` included */
-  uint64_t partial;         /* has come of a message in slices */
-  uint64_t rest;            /* is still to come of it */
-  uint64_t grown, reserved; /* what the stream has of the connection's budget */
-  uint64_t promised;        /* of `reserved`: for the message that is coming */
+  uint32_t credit;          /* what the peer may still send */
+  uint32_t unread;          /* has come and was not given back, `partial` included */
+  uint32_t partial;         /* has come of a message in slices */
+  uint32_t grown, reserved; /* what the stream has of the connection's budget */
+  uint32_t promised;        /* of `reserved`: for the message that is coming */
 } tth_window;
 
 /* The owner may read id, state, user and queued. */
@@ -87,18 +88,19 @@ typedef struct tth_stream {
   size_t queued;   /* bytes of output that have not left */
   /* private */
   tth_place places[TTH_LISTS];
+  bool listed[TTH_LISTS];
   bool cancel_seen;
   bool discard;       /* what comes is skipped */
   bool ended;         /* the peer has sent END */
   bool blocked;       /* the next piece of output needs more credit than there is */
   bool want_writable; /* to be listed once little is queued */
-  tth_out *out, **out_end;
   uint32_t send_credit;
   tth_window in;
+  uint32_t message_len, message_total, message_capacity;
+  uint8_t *message; /* being put together from slices */
+  tth_out *out, **out_end;
   tether_cause *cause; /* of the CANCEL to send */
   int64_t wait_ns;     /* likewise */
-  uint8_t *message;    /* being put together from slices */
-  size_t message_len, message_total, message_capacity;
 } tth_stream;
 
 typedef enum tth_event_type {

@@ -70,14 +70,8 @@ tth_stream *tth_list_pop(tth_stream_list *list);
 
 void tth_list_remove(tth_stream_list *list, tth_stream *stream);
 
-/* Takes the stream off the list of this kind, if it is in one. */
-static inline void tth_list_leave(tth_stream *stream, tth_list_kind kind) {
-  if (stream->places[kind].list) tth_list_remove(stream->places[kind].list, stream);
-}
-
-static inline bool tth_list_has(const tth_stream_list *list, const tth_stream *stream) {
-  return stream->places[list->kind].list == list;
-}
+/* Takes the stream off the list of this kind that it is in, if any. */
+void tth_list_leave(tth_session *session, tth_stream *stream, tth_list_kind kind);
 
 /* Frees a stream that is not in the table; takes it off every list. */
 void tth_stream_free(tth_session *session, tth_stream *stream);
@@ -107,8 +101,8 @@ void tth_window_open(tth_session *session, tth_stream *stream);
 /* A MESSAGE frame of `len` payload bytes; false: more than the window allows. */
 TETHER_MUST_USE bool tth_window_take(tth_stream *stream, size_t len);
 
-/* The frame that was taken is a slice, not the last, of a message of which `left` bytes are still to come. */
-void tth_window_slice(tth_session *session, tth_stream *stream, size_t left);
+/* The frame that was taken is a slice of the stream's message, not the last; `first`: its first. */
+void tth_window_slice(tth_session *session, tth_stream *stream, bool first);
 
 /* The frame that was taken completes a message. Returns the message's cost; 0 with `end`, after which no more may
  * come. */

@@ -18,7 +18,8 @@
 
 void tth_list_push(tth_stream_list *list, tth_stream *stream) {
   tth_place *place = &stream->places[list->kind];
-  *place = (tth_place){.prev = list->last, .list = list};
+  *place = (tth_place){.prev = list->last};
+  stream->listed[list->kind] = true;
   *(list->last ? &list->last->places[list->kind].next : &list->first) = stream;
   list->last = stream;
   list->count++;
@@ -30,7 +31,16 @@ void tth_list_remove(tth_stream_list *list, tth_stream *stream) {
   *(place->prev ? &place->prev->places[kind].next : &list->first) = place->next;
   *(place->next ? &place->next->places[kind].prev : &list->last) = place->prev;
   list->count--;
-  *place = (tth_place){0};
+  stream->listed[kind] = false;
+}
+
+void tth_list_leave(tth_session *session, tth_stream *stream, tth_list_kind kind) {
+  if (!stream->listed[kind]) return;
+  tth_stream_list *output = stream->state == TTH_STREAM_QUEUED      ? &session->queued
+                            : stream->state == TTH_STREAM_CANCELLED ? &session->cancels
+                                                                    : &session->ready;
+  tth_stream_list *lists[TTH_LISTS] = {output, &session->owed, &session->waiting, &session->writable};
+  tth_list_remove(lists[kind], stream);
 }
 
 tth_stream *tth_list_pop(tth_stream_list *list) {
@@ -97,7 +107,7 @@ void tth_stream_drop_out(tth_session *session, tth_stream *stream) {
   tth_out_free(stream->out);
   stream->out = NULL;
   stream->out_end = &stream->out;
-  if (tth_list_has(&session->ready, stream)) tth_list_leave(stream, TTH_LIST_OUTPUT);
+  if (stream->id != 0) tth_list_leave(session, stream, TTH_LIST_OUTPUT);
   tell_if_writable(session, stream);
 }
 
@@ -116,7 +126,7 @@ uint64_t tth_stream_next_cost(const tth_stream *stream) {
 }
 
 void tth_stream_make_ready(tth_session *session, tth_stream *stream) {
-  if (!stream->out || stream->places[TTH_LIST_OUTPUT].list) return;
+  if (!stream->out || stream->listed[TTH_LIST_OUTPUT]) return;
   size_t credit = stream->send_credit;
   bool plenty = !stream->out->sliced && stream->out->len <= credit; /* the usual case, without a look at the frames */
   set_blocked(session, stream, !plenty && tth_stream_next_cost(stream) > credit);
@@ -149,7 +159,7 @@ void tth_stream_free(tth_session *session, tth_stream *stream) {
   tether_cause_unref(stream->cause);
   tth_stream_drop_message(stream);
   tth_window_release(session, stream);
-  for (int kind = 0; kind < TTH_LISTS; kind++) tth_list_leave(stream, (tth_list_kind)kind);
+  for (int kind = 0; kind < TTH_LISTS; kind++) tth_list_leave(session, stream, (tth_list_kind)kind);
   free(stream);
 }
 
@@ -167,16 +177,16 @@ tth_stream *tth_session_open(tth_session *session, void *user, tth_out *out) {
 }
 
 /* The owner hears no more of the stream. */
-static void let_go(tth_stream *stream) {
+static void let_go(tth_session *session, tth_stream *stream) {
   stream->user = NULL;
   stream->want_writable = false;
-  tth_list_leave(stream, TTH_LIST_WRITABLE);
+  tth_list_leave(session, stream, TTH_LIST_WRITABLE);
   tth_stream_drop_message(stream);
 }
 
 bool tth_session_cancel(tth_session *session, tth_stream *stream, const tether_cause *cause, int64_t wait_ns) {
   void *user = stream->user;
-  let_go(stream);
+  let_go(session, stream);
   if (stream->state == TTH_STREAM_QUEUED) {
     tth_stream_free(session, stream);
     return false;
@@ -203,7 +213,7 @@ void tth_session_send(tth_session *session, tth_stream *stream, tth_out *out) {
 void tth_session_drop_output(tth_session *session, tth_stream *stream) { tth_stream_drop_out(session, stream); }
 
 void tth_session_finish(tth_session *session, tth_stream *stream, tth_out *out) {
-  let_go(stream);
+  let_go(session, stream);
   tth_window_release(session, stream);
   stream->state = TTH_STREAM_FINISHED;
   append(session, stream, out);
@@ -214,7 +224,7 @@ void tth_session_finish(tth_session *session, tth_stream *stream, tth_out *out) 
 }
 
 void tth_session_want_writable(tth_session *session, tth_stream *stream) {
-  if (tth_list_has(&session->writable, stream)) return;
+  if (stream->listed[TTH_LIST_WRITABLE]) return;
   stream->want_writable = true;
   tell_if_writable(session, stream);
 }

@@ -32,10 +32,12 @@
 /* What slices of a message of `left` bytes cost. */
 static uint64_t slices_cost(uint64_t left) { return left + (left + TTH_SLICE - 1) / TTH_SLICE * TTH_FRAME_HEADER; }
 
+/* The limits below keep a window with the longest message on top of it under 2^32. */
 void tth_windows_init(tth_session *session) {
   tether_limits *limits = &session->limits;
   if (limits->stream_window_bytes < TTH_WINDOW_LEAST) limits->stream_window_bytes = TTH_WINDOW_LEAST;
-  if (limits->stream_window_bytes > TTH_CREDIT_MOST) limits->stream_window_bytes = TTH_CREDIT_MOST;
+  if (limits->stream_window_bytes > TTH_FIRST_WINDOW_MOST) limits->stream_window_bytes = TTH_FIRST_WINDOW_MOST;
+  if (limits->max_message_bytes > TTH_MESSAGE_MOST) limits->max_message_bytes = TTH_MESSAGE_MOST;
   uint64_t longest = 4 + slices_cost(limits->max_message_bytes);
   session->budget = limits->connection_window_bytes > longest ? limits->connection_window_bytes : longest;
   session->growth_left = session->budget - longest;
@@ -44,7 +46,7 @@ void tth_windows_init(tth_session *session) {
 }
 
 void tth_window_open(tth_session *session, tth_stream *stream) {
-  stream->in.credit = session->limits.stream_window_bytes;
+  stream->in.credit = (uint32_t)session->limits.stream_window_bytes;
   stream->send_credit = (uint32_t)session->peer_limits.stream_window_bytes;
 }
 
@@ -66,49 +68,52 @@ static uint64_t room(const tth_session *session, const tth_stream *stream) {
   return most > stream->in.credit ? most - stream->in.credit : 0;
 }
 
-static bool takes_more(const tth_stream *stream) { return !stream->discard && !stream->ended; }
-
-/* Whether WINDOW is due. While a message is coming, the rest of it is what counts: half of the size may be more than
- * is left, and the owner cannot use half a message. */
-static bool is_due(const tth_session *session, const tth_stream *stream) {
-  const tth_window *in = &stream->in;
-  uint64_t some = room(session, stream), size = size_of(session, stream);
-  if (size > TTH_CREDIT_MOST) size = TTH_CREDIT_MOST;
-  if (some == 0 || !takes_more(stream)) return false;
-  return 2 * some >= size || (in->credit < in->rest && in->credit + some >= in->rest);
+/* What is still to come of a message that has begun. */
+static uint64_t rest_of(const tth_stream *stream) {
+  return stream->message ? slices_cost(stream->message_total - stream->message_len) : 0;
 }
 
+static bool takes_more(const tth_stream *stream) { return !stream->discard && !stream->ended; }
+
+/* Grants what there is room for if it is time to. While a message is coming, the rest of it is what counts: half of the
+ * size may be more than is left, and the owner cannot use half a message. */
 static void offer(tth_session *session, tth_stream *stream) {
-  if (!is_due(session, stream)) return;
-  if (stream->in.credit + room(session, stream) >= stream->in.rest) tth_list_leave(stream, TTH_LIST_WAITING);
-  if (!tth_list_has(&session->owed, stream)) tth_list_push(&session->owed, stream);
+  uint64_t some = room(session, stream), size = size_of(session, stream), rest = rest_of(stream);
+  uint64_t had = stream->in.credit;
+  if (size > TTH_CREDIT_MOST) size = TTH_CREDIT_MOST;
+  if (some == 0 || !takes_more(stream)) return;
+  if (2 * some < size && (had >= rest || had + some < rest)) return;
+  if (had + some >= rest) tth_list_leave(session, stream, TTH_LIST_WAITING);
+  if (!stream->listed[TTH_LIST_OWED]) tth_list_push(&session->owed, stream);
 }
 
 /* Gives back to the budget what the stream does not need any more. */
 static void settle(tth_session *session, tth_stream *stream) {
   tth_window *in = &stream->in;
+  uint64_t used = (uint64_t)in->unread + in->credit, held = in->reserved;
   if (!takes_more(stream)) {
     session->growth_left += in->grown;
-    in->reserved += in->grown;
+    held += in->grown;
     in->grown = 0;
   }
-  uint64_t used = in->unread + in->credit, mine = own(session, stream), keep = used > mine ? used - mine : 0;
+  uint64_t mine = own(session, stream), keep = used > mine ? used - mine : 0;
   if (keep < in->promised) keep = in->promised;
-  if (in->reserved <= keep) return;
-  session->budget += in->reserved - keep;
-  in->reserved = keep;
+  if (held > keep) {
+    session->budget += held - keep;
+    held = keep;
+  }
+  in->reserved = (uint32_t)held;
 }
 
 /* Reserves for those who wait, the first first, as far as the budget goes. */
 static void serve_waiting(tth_session *session) {
   for (tth_stream *stream; (stream = session->waiting.first);) {
-    tth_window *in = &stream->in;
-    uint64_t more = in->rest > in->reserved ? in->rest - in->reserved : 0;
+    uint64_t rest = rest_of(stream), held = stream->in.reserved, more = rest > held ? rest - held : 0;
     if (more > session->budget) return;
-    tth_list_leave(stream, TTH_LIST_WAITING);
+    (void)tth_list_pop(&session->waiting);
     session->budget -= more;
-    in->reserved += more;
-    in->promised = in->rest;
+    stream->in.reserved = (uint32_t)(held + more);
+    stream->in.promised = (uint32_t)rest;
     offer(session, stream);
   }
 }
@@ -116,49 +121,45 @@ static void serve_waiting(tth_session *session) {
 bool tth_window_take(tth_stream *stream, size_t len) {
   uint64_t cost = TTH_FRAME_HEADER + (uint64_t)len;
   if (cost > stream->in.credit) return false;
-  stream->in.credit -= cost;
-  stream->in.unread += cost;
-  stream->in.partial += cost;
+  stream->in.credit -= (uint32_t)cost;
+  stream->in.unread += (uint32_t)cost;
+  stream->in.partial += (uint32_t)cost;
   return true;
 }
 
-void tth_window_slice(tth_session *session, tth_stream *stream, size_t left) {
-  tth_window *in = &stream->in;
-  bool first = in->rest == 0;
-  in->rest = slices_cost(left);
+void tth_window_slice(tth_session *session, tth_stream *stream, bool first) {
+  uint64_t rest = rest_of(stream);
   /* Half of the window always becomes free as the owner uses what is there; more may not (it gathers costs). */
-  bool is_long = in->partial + in->rest > own(session, stream) / 2;
-  if (first && in->credit < in->rest && is_long) tth_list_push(&session->waiting, stream);
+  bool is_long = stream->in.partial + rest > own(session, stream) / 2;
+  if (first && stream->in.credit < rest && is_long) tth_list_push(&session->waiting, stream);
   offer(session, stream);
   serve_waiting(session);
 }
 
 /* The message that was coming is here, or never will be. */
-static void message_over(tth_stream *stream) {
-  stream->in.partial = stream->in.rest = stream->in.promised = 0;
-  tth_list_leave(stream, TTH_LIST_WAITING);
+static void message_over(tth_session *session, tth_stream *stream) {
+  stream->in.partial = stream->in.promised = 0;
+  tth_list_leave(session, stream, TTH_LIST_WAITING);
 }
 
 uint64_t tth_window_message(tth_session *session, tth_stream *stream, bool end) {
   tth_window *in = &stream->in;
-  uint64_t cost = in->partial;
-  message_over(stream);
-  if (end) {
-    in->unread -= cost;
-    stream->ended = true;
-    tth_window_close(session, stream);
-    return 0;
-  }
-  return cost;
+  uint32_t cost = in->partial;
+  message_over(session, stream);
+  if (!end) return cost;
+  in->unread -= cost;
+  stream->ended = true;
+  tth_window_close(session, stream);
+  return 0;
 }
 
 void tth_window_close(tth_session *session, tth_stream *stream) {
   tth_window *in = &stream->in;
   in->unread -= in->partial;
   in->credit = 0;
-  message_over(stream);
-  tth_list_leave(stream, TTH_LIST_OWED);
-  if (in->grown + in->reserved > 0) settle(session, stream);
+  message_over(session, stream);
+  tth_list_leave(session, stream, TTH_LIST_OWED);
+  if (in->grown || in->reserved) settle(session, stream);
   serve_waiting(session);
 }
 
@@ -172,18 +173,19 @@ void tth_window_release(tth_session *session, tth_stream *stream) {
 static void grow(tth_session *session, tth_stream *stream) {
   tth_window *in = &stream->in;
   uint64_t more = own(session, stream);
-  if (more >= TTH_WINDOW_MOST || 4 * in->unread >= size_of(session, stream) || 4 * in->credit >= more) return;
+  if (more >= TTH_WINDOW_MOST || 4 * (uint64_t)in->unread >= size_of(session, stream)) return;
+  if (4 * (uint64_t)in->credit >= more) return;
   if (more > TTH_WINDOW_MOST - more) more = TTH_WINDOW_MOST - more;
   if (session->waiting.first || more > session->growth_left || more > session->budget) return;
   session->budget -= more;
   session->growth_left -= more;
-  in->grown += more;
+  in->grown += (uint32_t)more;
 }
 
 void tth_session_consumed(tth_session *session, tth_stream *stream, size_t cost) {
   tth_window *in = &stream->in;
-  if (cost > in->unread - in->partial) cost = (size_t)(in->unread - in->partial);
-  in->unread -= cost;
+  if (cost > in->unread - in->partial) cost = in->unread - in->partial;
+  in->unread -= (uint32_t)cost;
   if (takes_more(stream)) grow(session, stream);
   settle(session, stream);
   offer(session, stream);
@@ -192,11 +194,11 @@ void tth_session_consumed(tth_session *session, tth_stream *stream, size_t cost)
 
 bool tth_window_next(tth_session *session, uint32_t *id, uint32_t *bytes) {
   for (tth_stream *stream; (stream = tth_list_pop(&session->owed));) {
-    uint64_t some = room(session, stream);
+    uint32_t some = (uint32_t)room(session, stream);
     if (some == 0) continue; /* it was for a message that did not need all of it */
     stream->in.credit += some;
     *id = stream->id;
-    *bytes = (uint32_t)some;
+    *bytes = some;
     return true;
   }
   return false;

@@ -628,14 +628,14 @@ static void the_first_window_is_the_peers_word_but_at_least_64_kib_and_less_than
 static void credit_stays_below_2_gib_however_long_the_message(void **state) {
   (void)state;
   tether_limits wide = limits;
-  wide.max_message_bytes = UINT32_MAX;
+  wide.max_message_bytes = UINT32_MAX; /* which protobuf does not have, nor we */
   tth_session *session = tth_session_new(TTH_SERVER, &wide);
   static uint8_t slice[4 + TTH_SLICE], out[8192];
   static struct bytes b;
   b.len = 0;
   add_hello(&b, 0);
   add_frame(&b, TTH_HEADERS, 0, 1, NULL, 0);
-  tth_put32(slice, UINT32_MAX);
+  tth_put32(slice, INT32_MAX);
   add_frame(&b, TTH_MESSAGE, TTH_FLAG_FIRST | TTH_FLAG_MORE, 1, slice, sizeof slice);
   assert_int_equal(only_event(session, &b).type, TTH_EVENT_HELLO);
   next(session).stream->user = &user_a;

@@ -277,9 +277,9 @@ static const char *wrong_with(const tst_pair *pair, tth_role role, const tth_str
   const tth_session *session = pair->session[role];
   const tth_window *in = &stream->in;
   uint64_t size = session->limits.stream_window_bytes + in->grown + in->reserved;
-  if (in->unread > size || in->credit > size - in->unread) return "more unread and credit than the window";
+  if ((uint64_t)in->unread + in->credit > size) return "more unread and credit than the window";
   if (in->partial > in->unread || in->promised > in->reserved) return "parts larger than the whole";
-  if (stream->queued > 0 && !stream->places[TTH_LIST_OUTPUT].list && !stream->blocked) return "output forgotten";
+  if (stream->queued > 0 && !stream->listed[TTH_LIST_OUTPUT] && !stream->blocked) return "output forgotten";
   const tth_stream *from = tth_streams_find(&pair->session[other(role)]->streams, stream->id);
   if (!from || stream->discard || stream->ended || stream->state == TTH_STREAM_CANCELLED) return NULL;
   if (from->send_credit + on_wire(pair, role, TTH_WINDOW, stream->id) +
