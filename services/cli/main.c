@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tether/ledger.h>
 #include <tether/trace.h>
 
 #include "common/log.h"
@@ -19,13 +20,14 @@ enum { EXIT_FAILED = 1, EXIT_INTERRUPTED = 130, QUERY_SIZE = 512 };
 static const char *url;
 static int64_t timeout_ns = TETHER_SEC;
 static int limit; /* 0: the default */
-static bool stream;
+static bool stream, explain;
 
 static const svc_option options[] = {
     {"url", "URL", "the search service; default $TETHER_SEARCH_URL", SVC_TEXT, &url},
     {"timeout", "DURATION", "how long to wait at most; default 1s", SVC_DURATION, &timeout_ns},
     {"limit", "N", "hits to show; default 20, at most 100; with --stream default all, at most 4096", SVC_COUNT, &limit},
     {"stream", NULL, "show each hit as soon as it is found, in no order", SVC_FLAG, &stream},
+    {"explain", NULL, "show where the time went, process by process", SVC_FLAG, &explain},
     {0},
 };
 
@@ -68,8 +70,16 @@ static void print_shards(Search__V1__ShardStatus *const *shards, size_t count) {
       printf("missing %s: %s\n", shards[i]->name, shards[i]->cause);
 }
 
+static void print_ledger(tether_call *call) {
+  static char text[32 * 1024];
+  const tether_ledger *ledger = explain ? tether_call_ledger(call) : NULL;
+  if (!ledger) return;
+  (void)tether_ledger_text(ledger, 40, text, sizeof text);
+  printf("\n%s", text);
+}
+
 /* What is known at the end, however it came. Returns the exit code. */
-static int print_end(const tether_call *call, bool partial, int64_t took_ns) {
+static int print_end(tether_call *call, bool partial, int64_t took_ns) {
   tether_code code = tether_call_code(call);
   const tether_cause *cause = tether_call_cause(call);
   print_trace(tether_call_ctx(call));
@@ -79,18 +89,22 @@ static int print_end(const tether_call *call, bool partial, int64_t took_ns) {
   if (cause)
     printf("cause   %s: %s (from %s)\n", tether_cause_code_name(tether_cause_get_code(cause)), tether_cause_text(cause),
            tether_cause_origin(cause));
+  print_ledger(call);
   if (code == TETHER_OK) return 0;
   return code == TETHER_CANCELLED ? EXIT_INTERRUPTED : EXIT_FAILED;
 }
 
-static const tether_call_options call_options = {.timeout_ns = TETHER_FOREVER}; /* the context has the deadline */
+static tether_call_options call_options(void) {
+  return (tether_call_options){.timeout_ns = TETHER_FOREVER, .explain = explain}; /* the context has the deadline */
+}
 
 static int search_once(tether_client *client, const tether_ctx *ctx, const char *query) {
   Search__V1__SearchRequest ask = SEARCH__V1__SEARCH_REQUEST__INIT;
   ask.query = (char *)query;
   ask.limit = (uint32_t)limit;
   int64_t started_ns = tether_now_ns();
-  TETHER_SCOPED_CALL tether_call *call = search_v1_search_client_search(client, ctx, &ask, &call_options);
+  const tether_call_options with = call_options();
+  TETHER_SCOPED_CALL tether_call *call = search_v1_search_client_search(client, ctx, &ask, &with);
   int64_t took_ns = tether_now_ns() - started_ns;
   const Search__V1__SearchReply *reply = search_v1_search_search_reply(call);
   if (reply) {
@@ -115,8 +129,9 @@ static int search_stream(tether_client *client, tether_ctx *ctx, const char *que
   int64_t started_ns = tether_now_ns();
   bool partial = false, any = false;
   const Search__V1__SearchStreamReply *part;
+  const tether_call_options with = call_options();
   TETHER_SCOPED_CALL tether_call *call =
-      search_v1_search_client_search_stream_start(client, ctx, &ask, &call_options, NULL, NULL);
+      search_v1_search_client_search_stream_start(client, ctx, &ask, &with, NULL, NULL);
   while (search_v1_search_search_stream_recv_reply(call, &part) == TETHER_OK && part) {
     if (part->part_case == SEARCH__V1__SEARCH_STREAM_REPLY__PART_HIT) {
       if (!any) print_head();

@@ -76,6 +76,26 @@ json_t *edge_json_error(tether_code code, const char *message, const tether_caus
   return json_pack("{so}", "error", error);
 }
 
+static json_t *milliseconds(int64_t ns) { return json_real((double)(ns / 1000) / 1000); }
+
+json_t *edge_json_ledger(const tether_ledger *row) {
+  json_t *entry = json_pack("{ss ss ss so so so}", "method", row->method, "hop", row->hop, "status",
+                            tether_code_name(row->code), "started_ms", milliseconds(row->started_ns), "took_ms",
+                            milliseconds(row->took_ns), "waited_ms", milliseconds(row->waited_ns));
+  if (row->cause != TETHER_CAUSE_NONE)
+    json_object_set_new(entry, "cause", json_string(tether_cause_code_name(row->cause)));
+  if (!row->answered) return entry;
+  if (row->budget_ns != TETHER_FOREVER) json_object_set_new(entry, "budget_ms", milliseconds(row->budget_ns));
+  json_object_set_new(entry, "queue_ms", milliseconds(row->queue_ns));
+  json_object_set_new(entry, "own_ms", milliseconds(row->own_ns));
+  if (row->wasted_ns > 0) json_object_set_new(entry, "wasted_ms", milliseconds(row->wasted_ns));
+  json_t *calls = json_array();
+  for (size_t i = 0; i < row->child_count; i++) json_array_append_new(calls, edge_json_ledger(row->children[i]));
+  json_object_set_new(entry, "calls", calls);
+  if (row->cut) json_object_set_new(entry, "cut", json_integer((json_int_t)row->cut));
+  return entry;
+}
+
 json_t *edge_json_finish(json_t *body, const tether_ctx *ctx, int64_t took_ns) {
   tether_trace trace;
   char text[TETHER_TRACEPARENT_SIZE];

@@ -81,7 +81,12 @@ static bool set(search_params *params, const char *key, const char *value, int64
     const char *wrong = svc_slow_check(value);
     return wrong ? FAIL(params, "slow '%.40s' is %s", value, wrong) : true;
   }
-  return FAIL(params, "unknown parameter '%.40s'; there are q, timeout, limit, format and slow", key);
+  if (strcmp(key, "explain") == 0) {
+    params->explain = strcmp(value, "1") == 0;
+    return params->explain || strcmp(value, "0") == 0 ? true
+                                                      : FAIL(params, "explain '%.40s' is neither 0 nor 1", value);
+  }
+  return FAIL(params, "unknown parameter '%.40s'; there are q, timeout, limit, format, slow and explain", key);
 }
 
 /* What a limit may be depends on the format, and the parameter goes before the header. */

@@ -14,6 +14,7 @@ typedef struct search_params {
   uint32_t limit; /* 0: all there are */
   edge_format format;
   const char *slow; /* NULL: none (common/slow.h) */
+  bool explain;     /* show where the time went */
 
   struct evkeyvalq pairs; /* owns the strings */
   const char *limit_text;

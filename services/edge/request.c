@@ -94,7 +94,13 @@ struct evhttp_request *edge_request_detach(edge_request *r) {
   return http;
 }
 
+void edge_request_explain(const edge_request *r, json_t *body) {
+  const tether_ledger *ledger = r->explain && r->call ? tether_call_ledger(r->call) : NULL;
+  if (body && ledger) json_object_set_new(body, "ledger", edge_json_ledger(ledger));
+}
+
 void edge_request_answer(edge_request *r, int status, json_t *body) {
+  edge_request_explain(r, body);
   send_json(edge_request_detach(r), status, edge_json_finish(body, r->ctx, tether_now_ns() - r->started_ns));
 }
 

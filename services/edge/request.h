@@ -18,6 +18,7 @@ struct edge_request {
   tether_call *call;
   int64_t started_ns;
   json_t *(*render)(const tether_call *call); /* NULL: the reply is a stream */
+  bool explain;                               /* the client asked where the time went */
   edge_stream stream;
 };
 
@@ -32,6 +33,9 @@ void edge_refuse(edge *e, struct evhttp_request *http, int status, tether_code c
 
 /* Answers in one piece. After this the request has no HTTP side any more. */
 void edge_request_answer(edge_request *r, int status, json_t *body);
+
+/* Adds "ledger" if the client asked for it and the call has one. */
+void edge_request_explain(const edge_request *r, json_t *body);
 
 /* Answers with what the call ended with. NULL body: there was no memory for it. */
 void edge_request_fail(edge_request *r);

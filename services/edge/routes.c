@@ -7,7 +7,9 @@
 #include "search/v1/search.tether.h"
 
 /* The context has the deadline; the method's default would cut longer ones. */
-static const tether_call_options call_options = {.timeout_ns = TETHER_FOREVER};
+static tether_call_options call_options(const edge_request *r) {
+  return (tether_call_options){.timeout_ns = TETHER_FOREVER, .explain = r->explain};
+}
 
 static json_t *render_search(const tether_call *call) { return edge_json_search(search_v1_search_search_reply(call)); }
 static json_t *render_health(const tether_call *call) { return edge_json_health(search_v1_search_health_reply(call)); }
@@ -40,7 +42,8 @@ static void search(edge_request *r, const search_params *params) {
   ask.limit = params->limit;
   r->render = render_search;
   r->mail.deliver = deliver;
-  r->call = search_v1_search_client_search_start(r->edge->search, r->ctx, &ask, &call_options, on_call_done, r);
+  const tether_call_options options = call_options(r);
+  r->call = search_v1_search_client_search_start(r->edge->search, r->ctx, &ask, &options, on_call_done, r);
 }
 
 static void health(edge *e, struct evhttp_request *http) {
@@ -49,7 +52,8 @@ static void health(edge *e, struct evhttp_request *http) {
   if (!r) return;
   r->render = render_health;
   r->mail.deliver = deliver;
-  r->call = search_v1_search_client_health_start(e->search, r->ctx, &ask, &call_options, on_call_done, r);
+  const tether_call_options options = call_options(r);
+  r->call = search_v1_search_client_health_start(e->search, r->ctx, &ask, &options, on_call_done, r);
 }
 
 /* ---- Streams -------------------------------------------------------------------------------- */
@@ -58,7 +62,8 @@ static void search_stream(edge_request *r, const search_params *params) {
   Search__V1__SearchStreamRequest ask = SEARCH__V1__SEARCH_STREAM_REQUEST__INIT;
   ask.query = (char *)params->query;
   ask.limit = params->limit;
-  r->call = search_v1_search_client_search_stream_start(r->edge->search, r->ctx, &ask, &call_options, NULL, NULL);
+  const tether_call_options options = call_options(r);
+  r->call = search_v1_search_client_search_stream_start(r->edge->search, r->ctx, &ask, &options, NULL, NULL);
   edge_stream_begin(r, params->format);
 }
 
@@ -72,6 +77,7 @@ static void search_in_any_form(edge *e, struct evhttp_request *http, const char 
     r = edge_request_begin(e, http, params.timeout_ns, params.slow);
   else
     edge_refuse(e, http, params.status, TETHER_INVALID_ARGUMENT, params.error);
+  if (r) r->explain = params.explain;
   if (r && params.format == EDGE_JSON)
     search(r, &params);
   else if (r)

@@ -116,6 +116,7 @@ static void end_reply(edge_request *r, int status, json_t *summary) {
   json_object_set_new(summary, "hits", json_integer((json_int_t)r->stream.hits));
   if (r->stream.hits)
     json_object_set_new(summary, "first_hit_ms", json_real((double)(r->stream.first_ns / 1000) / 1000));
+  edge_request_explain(r, summary);
   edge_json_finish(summary, r->ctx, tether_now_ns() - r->started_ns);
   add(r, "summary", json_pack("{so}", "summary", summary));
   flush(r);

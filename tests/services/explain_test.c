@@ -1,0 +1,88 @@
+/* Where a request's time went: explain=1 at the edge, --explain on the command line. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants the four above first */
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/cluster.h"
+#include "support/http.h"
+
+static cluster c;
+
+static int setup(void **state) {
+  (void)state;
+  cluster_start(&c);
+  return 0;
+}
+
+static int teardown(void **state) {
+  (void)state;
+  return cluster_stop(&c);
+}
+
+static double ms(const json_t *row, const char *key) { return json_real_value(json_object_get(row, key)); }
+
+static void the_ledger_has_a_row_for_the_search_and_one_for_each_shard(void **state) {
+  http_reply reply;
+  (void)state;
+  http_get(c.port, "/search?q=editor&timeout=5s&explain=1", NULL, &reply);
+  assert_int_equal(reply.status, 200);
+  json_t *search = json_object_get(reply.json, "ledger");
+  assert_string_equal(json_text(search, "method"), "/search.v1.Search/Search");
+  assert_string_equal(json_text(search, "status"), "OK");
+  assert_true(ms(search, "budget_ms") > 0 && ms(search, "budget_ms") <= 5000);
+  json_t *calls = json_object_get(search, "calls");
+  assert_int_equal(json_array_size(calls), CLUSTER_SHARDS);
+  for (size_t i = 0; i < CLUSTER_SHARDS; i++) {
+    json_t *shard = json_array_get(calls, i);
+    assert_string_equal(json_text(shard, "method"), "/search.v1.Shard/Search");
+    assert_true(ms(shard, "started_ms") >= 0 && ms(shard, "took_ms") >= ms(shard, "own_ms"));
+    assert_true(ms(shard, "started_ms") + ms(shard, "own_ms") <= ms(search, "own_ms") + 1);
+  }
+  http_reply_fini(&reply);
+}
+
+static void nobody_gets_a_ledger_who_did_not_ask(void **state) {
+  http_reply reply;
+  (void)state;
+  http_get(c.port, "/search?q=editor&timeout=5s", NULL, &reply);
+  assert_null(json_object_get(reply.json, "ledger"));
+  http_reply_fini(&reply);
+  http_get(c.port, "/search?q=editor&explain=maybe", NULL, &reply);
+  assert_int_equal(reply.status, 400);
+  assert_non_null(strstr(json_text(reply.json, "error.message"), "explain 'maybe' is neither 0 nor 1"));
+  http_reply_fini(&reply);
+}
+
+static void the_slow_shard_stands_out(void **state) {
+  http_reply reply;
+  (void)state;
+  http_get(c.port, "/search?q=editor&timeout=2s&slow=shard-2:300ms&explain=1", NULL, &reply);
+  assert_int_equal(reply.status, 200);
+  json_t *calls = json_object_get(json_object_get(reply.json, "ledger"), "calls");
+  double slowest = 0;
+  const char *name = "";
+  for (size_t i = 0; i < json_array_size(calls); i++) {
+    json_t *shard = json_array_get(calls, i);
+    if (ms(shard, "own_ms") <= slowest) continue;
+    slowest = ms(shard, "own_ms");
+    name = json_text(shard, "hop");
+  }
+  assert_true(slowest >= 250);
+  assert_non_null(strstr(name, "shard-2"));
+  http_reply_fini(&reply);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(the_ledger_has_a_row_for_the_search_and_one_for_each_shard),
+      cmocka_unit_test(nobody_gets_a_ledger_who_did_not_ask),
+      cmocka_unit_test(the_slow_shard_stands_out),
+  };
+  return cmocka_run_group_tests(tests, setup, teardown);
+}
