@@ -13,11 +13,12 @@
 
 #include "common/log.h"
 #include "common/options.h"
+#include "common/slow.h"
 #include "search/v1/search.tether.h"
 
 enum { EXIT_FAILED = 1, EXIT_INTERRUPTED = 130, QUERY_SIZE = 512 };
 
-static const char *url;
+static const char *url, *slow;
 static int64_t timeout_ns = TETHER_SEC;
 static int limit; /* 0: the default */
 static bool stream, explain;
@@ -27,6 +28,7 @@ static const svc_option options[] = {
     {"timeout", "DURATION", "how long to wait at most; default 1s", SVC_DURATION, &timeout_ns},
     {"limit", "N", "hits to show; default 20, at most 100; with --stream default all, at most 4096", SVC_COUNT, &limit},
     {"stream", NULL, "show each hit as soon as it is found, in no order", SVC_FLAG, &stream},
+    {"slow", "SHARD:DURATION", "make a shard slow, if it was started with --allow-slow", SVC_TEXT, &slow},
     {"explain", NULL, "show where the time went, process by process", SVC_FLAG, &explain},
     {0},
 };
@@ -148,7 +150,8 @@ static int search_stream(tether_client *client, tether_ctx *ctx, const char *que
 
 static int search(tether_client *client, const char *query) {
   TETHER_SCOPED tether_ctx *trace_ctx = tether_trace_start(tether_ctx_background(), true, NULL);
-  TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(trace_ctx, timeout_ns);
+  TETHER_SCOPED tether_ctx *slow_ctx = tether_ctx_with_value(trace_ctx, &svc_slow_key, slow);
+  TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(slow_ctx, timeout_ns);
   if (tether_ctx_enable_request_cancel(ctx) == TETHER_OK) {
     interrupted_ctx = ctx;
     signal(SIGINT, on_sigint);
@@ -165,6 +168,7 @@ int main(int argc, char **argv) {
   int rest = skip + svc_options_parse(options, "tether-cli search [options] WORD...", argc - skip, argv + skip);
   if (!is_search) svc_usage_error(argv, "the command is missing: tether-cli search WORD...");
   if (rest >= argc) svc_usage_error(argv, "what to search for is missing");
+  if (slow && svc_slow_check(slow)) svc_usage_error(argv, "--slow '%s' is %s", slow, svc_slow_check(slow));
   if (!url) svc_usage_error(argv, "--url URL is missing, and TETHER_SEARCH_URL is not set");
   char query[QUERY_SIZE];
   join_words(query, argc, argv, rest);
