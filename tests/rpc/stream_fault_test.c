@@ -1,6 +1,6 @@
 /* Streams over a net that delays, holds back and breaks, by random schedules: every message arrives once and in order,
- * or the stream is cut at both sides; no clean end with messages missing; nothing stalls. TETHER_SEED=n runs one seed.
- */
+ * or the stream is cut at both sides; no clean end with messages missing; nothing stalls.
+ * TETHER_SEED=n runs one seed, TETHER_SEEDS=n so many. */
 #include <stdio.h>
 
 #include "tests/support/ctx_test.h"
