@@ -126,6 +126,7 @@ static void time_in_the_servers_queue_is_told_apart(void **state) {
   Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
   TETHER_SCOPED_CALL tether_call *holder =
       testing_v1_echo_client_hang_start(f->client, hold, &request, NULL, NULL, NULL);
+  assert_non_null(holder);
   assert_true(rpc_wait_for(&f->stats.hanging, 1));
   request.code = TETHER_ABORTED;
   request.name = (char *)"";
