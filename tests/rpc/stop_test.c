@@ -75,8 +75,7 @@ static void descendants_that_still_run_are_counted(void **state) {
   struct finisher a = {0};
   tether_call *b, *c;
   TETHER_SCOPED_CALL tether_call *root = start(f, ctx, NULL, &a.call);
-  TETHER_SCOPED_CALL tether_call *to_b = start(f, tether_call_ctx(a.call), NULL, &b);
-  TETHER_SCOPED_CALL tether_call *to_c = start(f, tether_call_ctx(a.call), NULL, &c);
+  tether_call *below[] = {start(f, tether_call_ctx(a.call), NULL, &b), start(f, tether_call_ctx(a.call), NULL, &c)};
   assert_int_equal(pthread_create(&a.thread, NULL, finish_when_cut, &a), 0);
   uint32_t running = 99;
   assert_int_equal(tether_call_cancel_and_wait(root, NULL, 400 * TETHER_MS, &running), TETHER_OK);
@@ -84,6 +83,7 @@ static void descendants_that_still_run_are_counted(void **state) {
   pthread_join(a.thread, NULL);
   tether_call_finish(b, TETHER_OK);
   tether_call_finish(c, TETHER_OK);
+  for (int i = 0; i < 2; i++) tether_call_unref(below[i]);
 }
 
 static void a_call_that_was_never_sent_has_nothing_to_stop(void **state) {
