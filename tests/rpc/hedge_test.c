@@ -399,6 +399,24 @@ static void cancelling_the_callers_context_ends_every_attempt_with_its_cause(voi
   assert_done(&r, TETHER_CANCELLED);
 }
 
+/* A code that the context's end gives is not worth another attempt, whatever the set says. */
+static void the_end_of_the_context_is_final_even_if_every_code_is_non_fatal(void **state) {
+  struct result r = {0};
+  tether_hedging hedging = hedging_of(5, DELAY);
+  (void)state;
+  hedging.non_fatal = UINT32_MAX;
+  start_with(&r, &hedging, tether_ctx_background(), &(tether_call_options){.timeout_ns = DELAY / 2});
+  park_sim_pump(DELAY / 2);
+  assert_done(&r, TETHER_DEADLINE_EXCEEDED);
+  park_sim_pump(10 * DELAY);
+  assert_int_equal(attempts(), 1);
+  struct result ok = {0};
+  hedging.max_attempts = 2;
+  start_with(&ok, &hedging, tether_ctx_background(), NULL);
+  end(park_sim_parked(0, 1), TETHER_OK); /* and so is success */
+  assert_done(&ok, TETHER_OK);
+}
+
 static void under_a_context_that_has_ended_nothing_is_sent(void **state) {
   struct result r = {0};
   const tether_hedging hedging = hedging_of(3, 0);
@@ -668,6 +686,7 @@ int main(void) {
       CASE(the_callers_deadline_comes_before_the_delay_and_no_second_attempt_is_made),
       CASE(the_methods_default_timeout_is_one_for_all_attempts),
       CASE(cancelling_the_callers_context_ends_every_attempt_with_its_cause),
+      CASE(the_end_of_the_context_is_final_even_if_every_code_is_non_fatal),
       CASE(under_a_context_that_has_ended_nothing_is_sent),
       CASE(request_metadata_and_clients_are_copied),
       CASE(the_answer_brings_its_ledger_if_that_was_asked_for),

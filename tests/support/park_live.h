@@ -111,10 +111,18 @@ static inline tst_parked *park_live_unary(int i) {
   return park_live_handler(i % LIVE_PARKS, name);
 }
 
-/* Ends the handler and waits until the call has ended. */
+/* Ends the handler and waits until the call has ended and left the group, which it does on the connection's thread
+ * before the answer to a later call is looked at. */
 static inline void park_live_end(int i, tether_code code) {
+  struct park_live *live = park_live();
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
   assert_true(tst_parked_end(park_live_unary(i), code));
-  assert_int_equal(tether_call_wait(park_live()->calls[i]), code);
+  assert_int_equal(tether_call_wait(live->calls[i]), code);
+  tst_park_at_once(live->parks[i % LIVE_PARKS], TETHER_OK);
+  TETHER_SCOPED_CALL tether_call *later =
+      tether_call_unary(live->clients[i % LIVE_PARKS], tether_ctx_background(), &tst_park_unary, &request.base, NULL);
+  rpc_assert_code(later, TETHER_OK);
+  tst_park_at_once(live->parks[i % LIVE_PARKS], -1);
 }
 
 /* The call was cut with this cause, and its handler too. */
