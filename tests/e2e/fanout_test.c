@@ -64,7 +64,9 @@ static int teardown(void **state) {
   tether_group_free(s->group);
   tether_server_close(s->quick);
   for (int i = 0; i < NODES; i++) {
-    if (s->nodes[i].pid) bad |= node_stop(&s->nodes[i], SIGTERM); /* a clean exit, sanitizers included */
+    int status = s->nodes[i].pid ? node_stop(&s->nodes[i], SIGTERM) : 0; /* a clean exit, sanitizers included */
+    if (status) print_error("process %s ended with wait status %#x\n", s->nodes[i].shared->name, (unsigned)status);
+    bad |= status;
     node_fini(&s->nodes[i]);
   }
   free(s);
