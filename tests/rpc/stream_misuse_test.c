@@ -119,7 +119,7 @@ static void a_call_that_has_ended_neither_sends_nor_receives(void **state) {
   Testing__V1__Request request = stream_request("late", 0);
   Testing__V1__Reply reply = stream_reply("late", 0);
   stream_client_sends(c, "unread");
-  tether_call_finish(s, TETHER_OK);
+  stream_finish(s, TETHER_OK, TETHER_OK);
   stream_gets_end(c);
   assert_cannot_send(c, &request.base);
   assert_int_not_equal(tether_call_send(s, &reply.base), TETHER_OK);
@@ -273,6 +273,7 @@ static int setup_manual(void **state) { return stream_net_open(state, true, NULL
 
 static int teardown_manual(void **state) {
   struct stream_net *n = *state;
+  stream_finish_rest();
   tst_link_mem_pump(n->net);
   while (n->link) {
     stream_net_break(n);

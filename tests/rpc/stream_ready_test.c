@@ -57,25 +57,33 @@ static int fill(tether_call *call, const ProtobufCMessage *message) {
 
 /* ---- Receiving ----------------------------------------------------------------------------- */
 
+/* When calls on the same connection have been answered, what was sent before has arrived, and what came of that. */
+static void let_arrive(struct stream_net *n) {
+  TETHER_SCOPED tether_ctx *ctx = stream_ctx();
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  for (int i = 0; i < 3; i++) {
+    TETHER_SCOPED_CALL tether_call *call = testing_v1_echo_client_quick(n->client, ctx, &request, NULL);
+    rpc_assert_code(call, TETHER_OK);
+  }
+}
+
 /* `reader` is told of what `writer` sends, once for each refusal. */
-static void assert_told_of_messages(tether_call *writer, tether_call *reader, const ProtobufCMessage *message,
-                                    struct told *told) {
+static void assert_told_of_messages(struct stream_net *n, tether_call *writer, tether_call *reader,
+                                    const ProtobufCMessage *message, struct told *told) {
   assert_nothing_yet(reader);
   assert_nothing_yet(reader); /* asked twice, told once */
   assert_int_equal(atomic_load(&told->recv), 0);
   assert_int_equal(tether_call_send(writer, message), TETHER_OK);
   assert_true(rpc_wait_for(&told->recv, 1));
   assert_int_equal(tether_call_send(writer, message), TETHER_OK);
+  let_arrive(n);
+  assert_int_equal(atomic_load(&told->recv), 1); /* nobody has asked again */
   assert_non_null(get(reader));
-  /* the second may not have come, but then it is told of */
-  const ProtobufCMessage *second = NULL;
-  bool done = false;
-  assert_int_equal(tether_call_try_recv(reader, &second, &done), TETHER_OK);
-  if (!done) {
-    assert_true(rpc_wait_for(&told->recv, 2));
-    second = get(reader);
-  }
-  assert_non_null(second);
+  assert_non_null(get(reader));
+  assert_nothing_yet(reader);
+  assert_int_equal(tether_call_send(writer, message), TETHER_OK);
+  assert_true(rpc_wait_for(&told->recv, 2));
+  assert_non_null(get(reader));
 }
 
 static void who_found_no_message_is_told_once_when_there_is_one(void **state) {
@@ -87,8 +95,8 @@ static void who_found_no_message_is_told_once_when_there_is_one(void **state) {
   Testing__V1__Reply reply = stream_reply("r", 0);
   tether_call_on_ready(c, note, &client);
   tether_call_on_ready(s, note, &server);
-  assert_told_of_messages(c, s, &request.base, &server);
-  assert_told_of_messages(s, c, &reply.base, &client);
+  assert_told_of_messages(n, c, s, &request.base, &server);
+  assert_told_of_messages(n, s, c, &reply.base, &client);
   stream_finish(s, TETHER_OK, TETHER_OK);
   stream_gets_end(c);
   assert_int_equal(atomic_load(&client.other) + atomic_load(&server.other), 0);
@@ -140,14 +148,18 @@ static void who_found_no_room_is_told_once_when_the_peer_has_read(void **state) 
   do {
     before = atomic_load(&client.send);
     sent += fill(c, &request.base);
-    TETHER_SCOPED_CALL tether_call *other = testing_v1_echo_client_quick(n->client, ctx, &request, NULL);
-    rpc_assert_code(other, TETHER_OK);
+    let_arrive(n);
   } while (atomic_load(&client.send) != before);
   assert_true(sent > 5);
   for (int i = 0; i < sent; i++) stream_server_gets(s, "room");
   assert_true(rpc_wait_for(&client.send, before + 1));
-  assert_true(fill(c, &request.base) > 0);
+  let_arrive(n);
+  assert_int_equal(atomic_load(&client.send), before + 1); /* nobody has asked again */
+  bool done = false;
+  assert_int_equal(tether_call_try_send(c, &request.base, &done), TETHER_OK);
+  assert_true(done);
   tether_call_cancel(c, NULL);
+  assert_int_equal(atomic_load(&client.send), before + 1); /* the end is for who waits */
   assert_int_equal(tether_ctx_wait(tether_call_ctx(s), RPC_TEST_BOUND_NS), TETHER_CANCELLED);
   stream_finish(s, TETHER_OK, TETHER_CANCELLED);
 }
@@ -230,6 +242,25 @@ static void initial_metadata_are_told_once_also_if_they_came_before_anybody_aske
     stream_client_gets(c, "message");
     stream_finish(s, TETHER_OK, TETHER_OK);
     stream_gets_end(c);
+    assert_int_equal(atomic_load(&client.initial), before + 1);
+  }
+}
+
+/* The end implies them: who waits for them is told that there are none. */
+static void a_call_that_ends_without_initial_metadata_tells_so_once(void **state) {
+  struct stream_net *n = *state;
+  TETHER_SCOPED tether_ctx *ctx = stream_ctx();
+  for (int early = 0; early < 2; early++) {
+    TETHER_SCOPED_CALL tether_call *c = start_both(n, ctx);
+    tether_call *s = stream_take(&n->stats);
+    int before = atomic_load(&client.initial);
+    if (early) tether_call_on_ready(c, note, &client);
+    stream_finish(s, TETHER_NOT_FOUND, TETHER_NOT_FOUND);
+    assert_int_equal(tether_call_wait(c), TETHER_NOT_FOUND);
+    if (!early) tether_call_on_ready(c, note, &client);
+    assert_true(rpc_wait_for(&client.initial, before + 1));
+    assert_int_equal(tether_metadata_count(tether_call_initial_metadata(c)), 0);
+    let_arrive(n);
     assert_int_equal(atomic_load(&client.initial), before + 1);
   }
 }
@@ -428,6 +459,7 @@ int main(void) {
       CASE(a_cancel_is_told_to_who_waits_on_either_side),
       CASE(a_lost_connection_is_told_to_who_waits_on_either_side),
       CASE(initial_metadata_are_told_once_also_if_they_came_before_anybody_asked),
+      CASE(a_call_that_ends_without_initial_metadata_tells_so_once),
       CASE(inline_and_deferred_handlers_serve_a_stream_without_a_thread),
       CASE(a_slow_client_holds_up_an_inline_handler_without_holding_up_its_thread),
       CASE(a_handler_in_callback_form_ends_with_the_status_it_wants),

@@ -73,17 +73,40 @@ void stream_gets_code(tether_call *call, tether_code code) {
   }
 }
 
+/* Taken and not finished, each with a reference. */
+static tether_call *taken[ECHO_HANDED_MOST];
+enum { TAKEN = sizeof taken / sizeof *taken };
+
+static tether_call **slot_of(const tether_call *s) {
+  for (int i = 0; i < TAKEN; i++) {
+    if (taken[i] == s) return &taken[i];
+  }
+  fail_msg("no such call, or too many");
+  return NULL;
+}
+
 tether_call *stream_take(struct echo_stats *stats) {
   tether_call *s = echo_take_handed(stats);
   assert_non_null(s);
+  *slot_of(NULL) = tether_call_ref(s);
+  return s;
+}
+
+static tether_call *finish(tether_call *s, tether_code code) {
+  *slot_of(s) = NULL;
+  tether_call_finish(s, code);
   return s;
 }
 
 void stream_finish(tether_call *s, tether_code code, tether_code recorded) {
-  tether_call_ref(s);
-  tether_call_finish(s, code);
-  rpc_assert_code(s, recorded);
+  rpc_assert_code(finish(s, code), recorded);
   tether_call_unref(s);
+}
+
+void stream_finish_rest(void) {
+  for (int i = 0; i < TAKEN; i++) {
+    if (taken[i]) tether_call_unref(finish(taken[i], TETHER_ABORTED));
+  }
 }
 
 tether_ctx *stream_ctx(void) { return tether_ctx_with_timeout(tether_ctx_background(), RPC_TEST_BOUND_NS); }
@@ -170,10 +193,40 @@ tether_code stream_op_join(struct stream_op *op) {
 
 static struct stream_net *current;
 static void (*dialed)(void *owner, tth_link *link, const char *why);
+static void (*accepted)(void *owner, tth_link *link);
+static const tth_link_ops *_Atomic real_ops;
+static atomic_int links; /* not freed */
+
+static void count_free(tth_link *link) {
+  const tth_link_ops *ops = real_ops;
+  ops->free(link);
+  atomic_fetch_sub(&links, 1);
+}
+
+/* A link's operations are all the same but for this. */
+static tth_link *counted(tth_link *link) {
+  static tth_link_ops ops;
+  if (!real_ops) {
+    ops = *link->ops;
+    ops.free = count_free;
+    real_ops = link->ops;
+  }
+  link->ops = &ops;
+  atomic_fetch_add(&links, 1);
+  return link;
+}
 
 static void note_link(void *owner, tth_link *link, const char *why) {
-  if (link) current->link = link;
+  if (link) current->link = counted(link);
   dialed(owner, link, why);
+}
+
+static void note_accepted(void *owner, tth_link *link) { accepted(owner, counted(link)); }
+
+static tether_code listen_on(const char *url, const tether_tls *tls, void (*fn)(void *owner, tth_link *link),
+                             void *owner, tth_listener **listener) {
+  accepted = fn;
+  return tst_transport_mem.listen(url, tls, note_accepted, owner, listener);
 }
 
 static void dial(tth_dialer *dialer, int64_t timeout_ns, void (*done)(void *owner, tth_link *link, const char *why),
@@ -191,6 +244,7 @@ int stream_net_open(void **state, bool manual, const tether_server_options *serv
   if (!n) return -1;
   transport = tst_transport_mem;
   transport.dial = dial;
+  transport.listen = listen_on;
   current = n;
   n->net = tst_mem_net_new(manual);
   tst_mem_net_use(n->net);
@@ -206,8 +260,14 @@ int stream_net_open(void **state, bool manual, const tether_server_options *serv
 
 int stream_net_teardown(void **state) {
   struct stream_net *n = *state;
+  stream_finish_rest();
   tether_client_close(n->client);
   tether_server_close(n->server);
+  int left = atomic_exchange(&links, 0);
+  if (left > 0) { /* a test that failed has released nothing; then its failure is what is to be read */
+    print_error("%d links are still referenced\n", left);
+    return -1;
+  }
   tst_mem_net_free(n->net);
   free(n);
   return 0;

@@ -23,11 +23,14 @@ void stream_client_gets(tether_call *c, const char *text);
 void stream_gets_end(tether_call *call);
 void stream_gets_code(tether_call *call, tether_code code);
 
-/* The next handed call. */
+/* The next handed call; to be finished with stream_finish. */
 tether_call *stream_take(struct echo_stats *stats);
 
 /* Finishes a handed call and asserts what it recorded. */
 void stream_finish(tether_call *s, tether_code code, tether_code recorded);
+
+/* For teardowns: finishes what a test that failed has left, without which no server closes. */
+void stream_finish_rest(void);
 
 /* A context that lasts as long as a test may. */
 TETHER_MUST_USE tether_ctx *stream_ctx(void);
