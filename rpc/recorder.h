@@ -43,8 +43,8 @@ void tth_recorder_start(tth_recorder *recorder, int64_t now_ns);
 void tth_recorder_call_opened(tth_recorder *recorder);
 void tth_recorder_call_closed(tth_recorder *recorder, uint32_t running);
 
-/* One call ended. `leg` is copied; its started_ns is the time of its start. */
-void tth_recorder_call_ended(tth_recorder *recorder, const Tether__V1__Leg *leg);
+/* One call ended. The row is copied; its started_ns is the time of its start. */
+void tth_recorder_call_ended(tth_recorder *recorder, const Tether__V1__Leg *ended);
 
 /* How many handlers below have not stopped, as far as is known. */
 uint32_t tth_recorder_running(tth_recorder *recorder);
