@@ -291,18 +291,19 @@ tether_ctx *tth_client_derive(const tether_ctx *ctx, const tether_method *method
   return tether_ctx_with_timeout(ctx, timeout_ns);
 }
 
-/* A streaming call's pipe, and the call's membership in a group. */
+/* The call's membership in a group, first, for whatever goes wrong afterwards is a failure of the group; and a
+ * streaming call's pipe. */
 static tether_code equip(tether_call *call, tether_group *group, const char **why) {
-  if (tth_method_is(call->method, TETHER_METHOD_CLIENT_STREAMING | TETHER_METHOD_SERVER_STREAMING)) {
-    *why = "out of memory";
-    call->pipe = tth_pipe_new(call->c.client->limits.max_unpacked_bytes);
-    if (!call->pipe) return TETHER_RESOURCE_EXHAUSTED;
-  }
   if (group) {
     *why = "the group takes no more members";
     tether_code code = tether_group_join(group, &call->c.group_number);
     if (code != TETHER_OK) return code;
     call->c.group = group;
+  }
+  if (tth_method_is(call->method, TETHER_METHOD_CLIENT_STREAMING | TETHER_METHOD_SERVER_STREAMING)) {
+    *why = "out of memory";
+    call->pipe = tth_pipe_new(call->c.client->limits.max_unpacked_bytes);
+    if (!call->pipe) return TETHER_RESOURCE_EXHAUSTED;
   }
   return TETHER_OK;
 }
@@ -319,16 +320,24 @@ static tether_code check(const tether_call *call, const ProtobufCMessage *reques
   return TETHER_OK;
 }
 
+/* There is no memory for a call, which is a failure of its group all the same. */
+static tether_call *no_call(const tether_method *method, tether_group *group, tether_call_done_fn done, void *data) {
+  char what[320];
+  unsigned long number;
+  bool joined = group && tether_group_join(group, &number) == TETHER_OK;
+  if (done) done(tth_call_no_memory(), data);
+  snprintf(what, sizeof what, "call %s", method->path);
+  if (joined) tether_group_leave(group, number, TETHER_RESOURCE_EXHAUSTED, what);
+  return tth_call_no_memory();
+}
+
 tether_call *tether_call_start(tether_client *client, const tether_ctx *ctx, const tether_method *method,
                                const ProtobufCMessage *request, const tether_call_options *options,
                                tether_call_done_fn done, void *data) {
   static const tether_call_options defaults;
   if (!options) options = &defaults;
   tether_call *call = tth_call_new(TTH_CLIENT);
-  if (!call) {
-    if (done) done(tth_call_no_memory(), data);
-    return tth_call_no_memory();
-  }
+  if (!call) return no_call(method, options->group, done, data);
   call->method = method;
   call->path = method->path;
   call->c.client = client;
