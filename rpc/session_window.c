@@ -10,8 +10,9 @@
  * Room is granted once it is half of the size: few frames, and a sender is never stopped by a reader that keeps up.
  * Beyond the first window a stream takes from the connection's budget, in two ways:
  *
- *   grown     the reader keeps up and the sender is short: the window doubles. Given back at the stream's end.
- *   reserved  a message comes in slices and is longer than the window takes: room for the rest of it
+ *   grown     the reader keeps up and the sender is short: the window doubles. Given back after END.
+ *   reserved  the credit does not cover a message that has begun, which is more than half of the window: room for the
+ *             rest of it, and no more, so that a stream that falls silent afterwards keeps nothing of the budget
  *
  *               first slice          the budget has it,            last slice          used by the owner
  *   (ordinary) ────────────> WAITING ──────────────────> PROMISED ───────────> unread ───────────────────> (ordinary)
@@ -21,6 +22,9 @@
  * messages need, and what may go into grown windows leaves room for the longest message: so the first always gets what
  * it wants once the owners have used what they have, and nobody waits for ever. A stream holds a reservation for one
  * message at a time: a slow reader cannot collect the budget of all.
+ *
+ * What a connection holds unread is thus at most a first window for each stream, and the budget. Only messages with END
+ * are not counted once they are complete: they cost no credit any more, and there is one for each stream.
  *
  * The sender's count is one number, the credit it has left. Failures: a frame beyond the credit breaks the connection,
  * as does credit beyond 2^31 - 1. */
