@@ -11,6 +11,10 @@
 
 int main(int argc, char **argv) {
   if (argc != 3) return 2;
+  sigset_t terminate; /* before anybody knows of us, and for the server's threads too */
+  sigemptyset(&terminate);
+  sigaddset(&terminate, SIGTERM);
+  sigprocmask(SIG_BLOCK, &terminate, NULL);
   prctl(PR_SET_PDEATHSIG, SIGKILL); /* never outlive a test that crashed */
   struct node_shared *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED, atoi(argv[2]), 0);
   if (shared == MAP_FAILED) return 2;
@@ -23,10 +27,6 @@ int main(int argc, char **argv) {
   if (tether_server_listen(server, argv[1]) != TETHER_OK) return 4;
   atomic_store(&shared->port, tether_server_port(server));
   atomic_store(&shared->ready, 1);
-  sigset_t terminate;
-  sigemptyset(&terminate);
-  sigaddset(&terminate, SIGTERM);
-  sigprocmask(SIG_BLOCK, &terminate, NULL);
   int signal_number;
   sigwait(&terminate, &signal_number);
   tether_server_close(server);
