@@ -77,8 +77,9 @@ long process_kilobytes(const process *p, const char *what) {
   snprintf(path, sizeof path, "/proc/%d/status", (int)p->pid);
   snprintf(key, sizeof key, "\n%s:", what);
   char *text = file_text(path);
-  const char *at = strstr(text, key);
-  if (at) number = strtol(at + strlen(key), NULL, 10);
+  size_t len = strlen(key);
+  for (const char *at = text; number < 0 && *at; at++)
+    if (strncmp(at, key, len) == 0) number = strtol(at + len, NULL, 10);
   free(text);
   return number;
 }
