@@ -73,8 +73,20 @@ bool tth_call_try_end(tether_call *call) {
 }
 
 void tth_call_ended(tether_call *call) {
-  if (atomic_exchange(&call->state, TTH_CALL_ENDED) & TTH_CALL_WAITERS) tth_futex_wake_all(&call->state);
+  uint32_t state = atomic_exchange(&call->state, TTH_CALL_ENDED);
+  if (state & TTH_CALL_WAITERS) tth_futex_wake_all(&call->state);
+  if (state & TTH_CALL_LED && !pthread_equal(call->c.leader, pthread_self())) tth_conn_poke(call->conn);
   if (call->pipe) tth_pipe_wake(call);
+}
+
+bool tth_call_begin_leading(tether_call *call) {
+  uint32_t state = atomic_load(&call->state);
+  while ((state & TTH_CALL_PHASE) != TTH_CALL_ENDED) {
+    if (state & TTH_CALL_LED) return true;
+    call->c.leader = pthread_self();
+    if (atomic_compare_exchange_weak(&call->state, &state, state | TTH_CALL_LED)) return true;
+  }
+  return false;
 }
 
 tether_code tether_call_wait(tether_call *call) {

@@ -21,6 +21,7 @@ enum {
   TTH_CALL_ENDED = 2,
   TTH_CALL_PHASE = 3,   /* the bits above */
   TTH_CALL_WAITERS = 4, /* somebody sleeps until ENDED */
+  TTH_CALL_LED = 8,     /* c.leader receives until ENDED */
 };
 
 /* What became of a client call's stream. */
@@ -72,6 +73,9 @@ struct tether_call {
       /* under the client's lock */
       tth_out *out; /* the request, while waiting for a connection */
       bool waiting, wait_for_ready;
+      bool lone;  /* a thread blocks until the end, which calls nobody */
+      bool leads; /* and is to receive the answer */
+      pthread_t leader;
       tether_call *wait_prev, *wait_next;
       /* I/O thread: what has come so far */
       ProtobufCMessage *io_reply;
@@ -133,6 +137,9 @@ TETHER_MUST_USE bool tth_call_try_end(tether_call *call);
 
 /* Publishes the results and wakes those who wait. */
 void tth_call_ended(tether_call *call);
+
+/* Before this thread waits on the call's connection: whoever ends the call will poke it. False: it has ended. */
+TETHER_MUST_USE bool tth_call_begin_leading(tether_call *call);
 
 /* Sets a copy of the text as the message ("" without memory). */
 void tth_call_set_message(tether_call *call, const char *text);

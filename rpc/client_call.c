@@ -226,6 +226,7 @@ static tether_code open_stream(tether_call *call, tth_session *session, tth_out 
   *why = "the metadata is larger than the server takes";
   if (call->c.metadata_bytes > peer->max_metadata_bytes) return TETHER_RESOURCE_EXHAUSTED;
   *why = "out of memory";
+  if (tth_conn_opening(call->conn, call->c.lone)) call->c.leads = true;
   call->stream = tth_session_open(session, call, *out);
   if (!call->stream) return TETHER_RESOURCE_EXHAUSTED;
   tether_call_ref(call);
@@ -252,9 +253,28 @@ void tth_client_call_place(tether_call *call, tth_conn *conn, tth_out *out) {
   if (code != TETHER_OK) tth_client_call_end(call, code, why, NULL);
 }
 
+/* A connection that nobody has looked after may have brought the news that it takes no calls: what has come is received
+ * first. For threads that may block. */
+static void catch_up(tether_client *client) {
+  for (tth_pull pull = TTH_PULL_CAME; pull == TTH_PULL_CAME;) {
+    pthread_mutex_lock(&client->mu);
+    tth_conn *conn = client->state == TETHER_READY ? tth_conn_ref(client->conn) : NULL;
+    pthread_mutex_unlock(&client->mu);
+    if (!conn) return;
+    pull = tth_conn_catch_up(conn);
+    if (pull == TTH_PULL_END) {
+      pthread_mutex_lock(&client->mu);
+      while (client->conn == conn) pthread_cond_wait(&client->changed, &client->mu);
+      pthread_mutex_unlock(&client->mu);
+    }
+    tth_conn_unref(conn);
+  }
+}
+
 /* Finds a connection, or makes the call wait for one, or ends it. */
 static void dispatch(tether_call *call, tth_out *out) {
   tether_client *client = call->c.client;
+  if (call->c.lone) catch_up(client);
   char message[320] = "the client was closed";
   tether_code code = TETHER_OK;
   tth_conn *conn = NULL;
@@ -270,6 +290,7 @@ static void dispatch(tether_call *call, tth_out *out) {
     tether_call_ref(call);
     call->c.out = out;
     call->c.waiting = true;
+    call->c.lone = false; /* another thread will send it */
     call->c.wait_prev = client->wait_last;
     *(client->wait_last ? &client->wait_last->c.wait_next : &client->wait_first) = call;
     client->wait_last = call;
@@ -331,9 +352,9 @@ static tether_call *no_call(const tether_method *method, tether_group *group, te
   return tth_call_no_memory();
 }
 
-tether_call *tether_call_start(tether_client *client, const tether_ctx *ctx, const tether_method *method,
-                               const ProtobufCMessage *request, const tether_call_options *options,
-                               tether_call_done_fn done, void *data) {
+static tether_call *start(tether_client *client, const tether_ctx *ctx, const tether_method *method,
+                          const ProtobufCMessage *request, const tether_call_options *options, bool blocking,
+                          tether_call_done_fn done, void *data) {
   static const tether_call_options defaults;
   if (!options) options = &defaults;
   tether_call *call = tth_call_new(TTH_CLIENT);
@@ -344,6 +365,7 @@ tether_call *tether_call_start(tether_client *client, const tether_ctx *ctx, con
   call->c.done = done;
   call->c.done_data = data;
   call->c.wait_for_ready = options->wait_for_ready;
+  call->c.lone = blocking && !options->group; /* leaving a group may call back */
   call->c.started_ns = tether_now_ns();
   call->c.metadata_bytes = tether_metadata_size(options->metadata);
   call->root = tth_client_derive(ctx, method, options);
@@ -374,6 +396,12 @@ tether_call *tether_call_start(tether_client *client, const tether_ctx *ctx, con
   return call;
 }
 
+tether_call *tether_call_start(tether_client *client, const tether_ctx *ctx, const tether_method *method,
+                               const ProtobufCMessage *request, const tether_call_options *options,
+                               tether_call_done_fn done, void *data) {
+  return start(client, ctx, method, request, options, false, done, data);
+}
+
 tether_call *tth_client_call_refused(const tether_method *method, tether_code code, const char *why) {
   tether_call *call = tth_call_new(TTH_CLIENT);
   if (!call) return tth_call_no_memory();
@@ -387,7 +415,8 @@ tether_call *tth_client_call_refused(const tether_method *method, tether_code co
 
 tether_call *tether_call_unary(tether_client *client, const tether_ctx *ctx, const tether_method *method,
                                const ProtobufCMessage *request, const tether_call_options *options) {
-  tether_call *call = tether_call_start(client, ctx, method, request, options, NULL, NULL);
+  tether_call *call = start(client, ctx, method, request, options, true, NULL, NULL);
+  if (call->c.leads) tth_conn_lead(call->conn, call);
   tether_call_wait(call);
   return call;
 }

@@ -18,19 +18,27 @@
 #define UNCORK_AT ((size_t)4 * 1024)
 #define OUT_TARGET ((size_t)256 * 1024)
 
+/* A batch is sent at once as often as this by one thread, which may be a caller; then the link's threads go on. */
+#define SENDS_AT_ONCE 4
+/* So many blocking calls in a row with the connection to themselves, and the caller receives itself. */
+#define LONE_MIN 8
+
 struct tth_conn {
   const tth_conn_ops *ops;
   void *owner;
   tth_link *link;
   tth_role role;
   _Atomic uint32_t refs;
-  tth_conn_node node; /* the owner's */
+  tth_conn_node node;  /* the owner's */
+  _Atomic bool led;    /* a thread receives for its call, or is about to */
+  _Atomic bool pulled; /* the link leaves receiving to such a thread; written under mu */
 
   pthread_mutex_t mu;
   /* under mu */
   tth_session *session;
-  bool started, closed, sending, corked, close_on_pong;
-  uint8_t *out; /* the batch on its way while `sending` */
+  bool started, closed, sending, corked, burst, close_on_pong;
+  unsigned lone; /* blocking calls in a row that had the connection to themselves */
+  uint8_t *out;  /* the batch on its way while `sending` */
   size_t out_capacity;
 };
 
@@ -93,18 +101,37 @@ tth_session *tth_conn_lock(tth_conn *conn) {
   return conn->closed ? NULL : conn->session;
 }
 
-void tth_conn_unlock(tth_conn *conn) {
+/* Writes the next batch, if one may leave. *close: there is no memory for it. */
+static size_t fill_locked(tth_conn *conn, bool *close) {
   size_t len = 0;
-  bool close = false;
-  if (conn->started && !conn->closed && !conn->sending && !conn->corked) {
-    if (tth_session_pending(conn->session) > 0) {
-      close = !make_room_locked(conn);
-      if (!close) len = tth_session_fill(conn->session, tether_now_ns(), conn->out, conn->out_capacity);
-    }
-    conn->sending = len > 0;
+  if (!conn->started || conn->closed || conn->sending || conn->corked) return 0;
+  if (tth_session_pending(conn->session) > 0) {
+    *close = !make_room_locked(conn);
+    if (!*close) len = tth_session_fill(conn->session, tether_now_ns(), conn->out, conn->out_capacity);
   }
-  pthread_mutex_unlock(&conn->mu);
-  if (len > 0) conn->link->ops->send(conn->link, conn->out, len);
+  conn->sending = len > 0;
+  return len;
+}
+
+/* Calls that can send more are told by `sent`, on one of the link's threads: their `ready` is not for the stack of
+ * whoever flushes. */
+static bool send_now(tth_conn *conn, size_t len, bool allowed) {
+  const tth_link_ops *ops = conn->link->ops;
+  if (allowed && ops->send_now) return ops->send_now(conn->link, conn->out, len);
+  ops->send(conn->link, conn->out, len);
+  return false;
+}
+
+void tth_conn_unlock(tth_conn *conn) {
+  bool close = false;
+  for (int sends = 0;; sends++) {
+    size_t len = fill_locked(conn, &close);
+    bool allowed = sends < SENDS_AT_ONCE && !tth_session_has_writable(conn->session);
+    pthread_mutex_unlock(&conn->mu);
+    if (len == 0 || !send_now(conn, len, allowed)) break;
+    pthread_mutex_lock(&conn->mu);
+    conn->sending = false;
+  }
   if (close) conn->link->ops->close(conn->link);
 }
 
@@ -169,7 +196,7 @@ static void on_received(void *owner, const uint8_t *batch, size_t len) {
       conn->corked = true;
     }
   }
-  conn->corked = false;
+  conn->corked = conn->burst && tth_session_pending(conn->session) < UNCORK_AT;
   /* A client that was told to go has no more use for the connection once its calls are answered. */
   bool done =
       conn->role == TTH_CLIENT && tth_session_going_away(conn->session) && tth_session_stream_count(conn->session) == 0;
@@ -177,8 +204,15 @@ static void on_received(void *owner, const uint8_t *batch, size_t len) {
   if (done) conn->link->ops->close(conn->link);
 }
 
+static void on_burst(void *owner, bool begins) {
+  tth_conn *conn = owner;
+  pthread_mutex_lock(&conn->mu);
+  conn->burst = conn->corked = begins;
+  tth_conn_unlock(conn);
+}
+
 /* Tells calls that wanted to send more that they can. Only from here, an I/O thread: whoever else has made room (a
- * sender that flushed) is about to bring a `sent`. */
+ * sender that flushed) has asked for a `sent`. */
 static void tell_writable(tth_conn *conn) {
   tether_call *calls[WRITABLE_AT_ONCE];
   for (size_t n = WRITABLE_AT_ONCE; n == WRITABLE_AT_ONCE;) {
@@ -216,11 +250,70 @@ static void on_closed(void *owner, const char *why) {
   conn->ops->closed(conn->owner, conn, why);
 }
 
-static const tth_link_events link_events = {.received = on_received, .sent = on_sent, .closed = on_closed};
+/* ---- Leading ------------------------------------------------------------------------------- */
+
+static bool on_may_pull(void *owner, bool led) {
+  tth_conn *conn = owner;
+  pthread_mutex_lock(&conn->mu);
+  /* With others about, or before its answer has come to one that does not lead, `lone` is 0 or a stream is open. */
+  bool may = !conn->closed && conn->lone >= LONE_MIN && (led || tth_session_stream_count(conn->session) == 0);
+  conn->pulled = may;
+  pthread_mutex_unlock(&conn->mu);
+  return may;
+}
+
+static void on_unled(void *owner) {
+  tth_conn *conn = owner;
+  pthread_mutex_lock(&conn->mu);
+  conn->lone = 0;
+  conn->pulled = false;
+  pthread_mutex_unlock(&conn->mu);
+}
+
+bool tth_conn_opening(tth_conn *conn, bool lone) {
+  bool alone = lone && tth_session_stream_count(conn->session) == 0;
+  if (!alone)
+    conn->lone = 0;
+  else if (conn->lone < LONE_MIN)
+    conn->lone++;
+  if (!conn->pulled) return false;
+  if (alone && !atomic_exchange(&conn->led, true)) return true;
+  conn->pulled = false;
+  conn->link->ops->push(conn->link);
+  return false;
+}
+
+void tth_conn_lead(tth_conn *conn, tether_call *call) {
+  int cancel_state; /* a pthread_cancel may not tear the thread out of the middle of a receive */
+  (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+  while (tth_call_begin_leading(call) && conn->link->ops->wait(conn->link, true) == TTH_PULL_CAME) continue;
+  atomic_store(&conn->led, false);
+  (void)pthread_setcancelstate(cancel_state, NULL);
+}
+
+void tth_conn_poke(tth_conn *conn) { conn->link->ops->poke(conn->link); }
+
+tth_pull tth_conn_catch_up(tth_conn *conn) {
+  if (!conn->pulled) return TTH_PULL_PUSHED;
+  int cancel_state;
+  (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+  tth_pull pull = conn->link->ops->wait(conn->link, false);
+  (void)pthread_setcancelstate(cancel_state, NULL);
+  return pull;
+}
+
+static const tth_link_events link_events = {.received = on_received,
+                                            .sent = on_sent,
+                                            .closed = on_closed,
+                                            .burst = on_burst,
+                                            .may_pull = on_may_pull,
+                                            .unled = on_unled};
+static const tth_link_events server_link_events = {
+    .received = on_received, .sent = on_sent, .closed = on_closed, .burst = on_burst};
 
 void tth_conn_start(tth_conn *conn) {
   tth_conn_ref(conn); /* a peer that leaves at once: `closed` may give back the owner's before we are done */
-  conn->link->ops->start(conn->link, &link_events, conn);
+  conn->link->ops->start(conn->link, conn->role == TTH_CLIENT ? &link_events : &server_link_events, conn);
   pthread_mutex_lock(&conn->mu);
   conn->started = true;
   tth_conn_unlock(conn);

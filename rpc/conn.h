@@ -1,8 +1,13 @@
 /* rpc/conn.h: a connection: a session on a link, behind one lock. Used by client and server alike.
  *
  * Output: whoever has changed the session flushes it on unlock. One batch is on its way at a time; what is queued
- * meanwhile leaves together when its `sent` comes (so batches grow with load, without timers). While a received batch
- * is being handled nothing is flushed until its end.
+ * meanwhile leaves together when it has been sent (so batches grow with load, without timers). While a received batch
+ * is being handled little is flushed before its end.
+ *
+ * Input comes on the link's threads, with one exception: a thread that makes one blocking call after the other, with
+ * nobody else on the connection, receives its answers itself (it leads). Only what it runs there is its own call's end
+ * and the connection's: callbacks of others never run on its stack, since the first other call makes the link's threads
+ * receive before it is sent.
  *
  * Lock order: a client's or server's lock, then the connection's. Nothing is called with the lock held but the
  * owner's new_call. */
@@ -17,8 +22,8 @@
 
 typedef struct tth_conn tth_conn;
 
-/* What a client or server does for its connections. Called without locks, on I/O threads, never two at once for one
- * connection. */
+/* What a client or server does for its connections. Called without locks, on I/O threads or on one that leads, never
+ * two at once for one connection. */
 typedef struct tth_conn_ops {
   /* Server: a call for a new stream, holding the stream's reference; NULL without memory. The connection's lock is
    * held: only allocates. */
@@ -48,6 +53,19 @@ tth_session *tth_conn_lock(tth_conn *conn);
 
 /* Sends what the session has to say and gives up the lock. */
 void tth_conn_unlock(tth_conn *conn);
+
+/* Client, under the lock, before a stream is opened. `lone`: a thread blocks until the call has ended, and its end
+ * calls nobody. True: that thread is to call tth_conn_lead, whatever becomes of the call. */
+TETHER_MUST_USE bool tth_conn_opening(tth_conn *conn, bool lone);
+
+/* Receives until the call has ended, or somebody else receives. */
+void tth_conn_lead(tth_conn *conn, tether_call *call);
+
+/* The call that a thread leads for has been ended by another. */
+void tth_conn_poke(tth_conn *conn);
+
+/* Receives what has come while nobody led. CAME: something had. END: `closed` is about to be called. */
+TETHER_MUST_USE tth_pull tth_conn_catch_up(tth_conn *conn);
 
 /* Begins closing; `closed` follows. Does not block. */
 void tth_conn_close(tth_conn *conn);

@@ -6,13 +6,20 @@
  *   connect / accept ──> open ──(close by us, by the peer, or an error)──> closed event ──> free
  *
  * Rules for implementations:
- *   - `received`, `sent` and `closed` are called without locks, on the transport's threads. `received` calls of
- *     one link never overlap; a `sent` may run beside them.
- *   - Every tth_link_send of an open link is followed by exactly one `sent` or by `closed`.
- *   - `closed` is called exactly once per started link, after which no other event follows for it. It is
- *     never called from inside tth_link_send or tth_link_close (it may be called on another thread before
- *     they return).
- *   - The bytes given to `received` are valid until it returns. */
+ *   - Events are called without locks, on the transport's threads; `received` also from inside `wait`. `received` calls
+ *     of one link never overlap; a `sent` may run beside them.
+ *   - Every `send` of an open link, and every `send_now` that returned false, is followed by exactly one `sent` or by
+ *     `closed`. It may come before the function has returned. A `send_now` that returned true is followed by neither.
+ *   - `closed` is called exactly once per started link, after which no other event follows for it. It is never called
+ *     from inside one of the operations (it may be called on another thread before they return).
+ *   - The bytes given to `received` are valid until it returns.
+ *
+ * Who receives: one of the transport's threads, unless `may_pull` has said that the next batch may be left to a thread
+ * in `wait`, which saves waking another one. Then nobody else receives, until
+ *   - `wait` has received and `may_pull` says no,
+ *   - `push` was called: what has not been sent yet is not answered inside a `wait` that has begun,
+ *   - the link ends: its end is seen at once, whoever receives,
+ *   - or for some hundredths of a second no thread was in `wait`, after which `unled` is called. */
 #ifndef TETHER_RPC_LINK_H
 #define TETHER_RPC_LINK_H
 
@@ -31,7 +38,20 @@ typedef struct tth_link_events {
   void (*received)(void *owner, const uint8_t *batch, size_t len);
   void (*sent)(void *owner);
   void (*closed)(void *owner, const char *why); /* why: for people; borrowed */
+  /* Called around `received`s when several batches have come at once; may be NULL. */
+  void (*burst)(void *owner, bool begins);
+  /* Both or none. `led`: the question comes from inside `wait`. */
+  bool (*may_pull)(void *owner, bool led);
+  void (*unled)(void *owner);
 } tth_link_events;
+
+/* What a `wait` has come to. */
+typedef enum tth_pull {
+  TTH_PULL_PUSHED,  /* the transport's threads receive */
+  TTH_PULL_NOTHING, /* nothing has come */
+  TTH_PULL_CAME,    /* batches were received, or poke or push was called */
+  TTH_PULL_END,     /* the link has ended: `closed` comes, or has come, on another thread */
+} tth_pull;
 
 /* The operations of one implementation. */
 typedef struct tth_link_ops {
@@ -40,6 +60,14 @@ typedef struct tth_link_ops {
   /* Sends one batch; at most one unfinished send at a time. `batch` stays valid until `sent` or `closed`. Does
    * not block. */
   void (*send)(tth_link *link, const uint8_t *batch, size_t len);
+  /* The same; true: the transport has taken all of it already, and nothing follows. NULL: it never does. */
+  bool (*send_now)(tth_link *link, const uint8_t *batch, size_t len);
+  /* The next three are NULL where only the transport's threads receive.
+   * wait: receives what comes next, on this thread; without `block` only what has come already. One thread at a time
+   * blocks here. poke: makes a wait return that has begun, if it blocks. push: see above. Neither blocks. */
+  tth_pull (*wait)(tth_link *link, bool block);
+  void (*poke)(tth_link *link);
+  void (*push)(tth_link *link);
   /* Begins closing. Idempotent, does not block; `closed` follows if the link was started. */
   void (*close)(tth_link *link);
   /* Releases a link that was never started or whose `closed` has been called (also from inside it). */

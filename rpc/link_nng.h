@@ -16,6 +16,10 @@ struct nng_stream_listener;
 /* How long a listener waits for a peer's greeting: 10 s. Tests shorten it. */
 extern _Atomic int64_t tth_link_nng_greeting_timeout_ns;
 
+/* After how long without a `wait` nng's threads receive again, at most twice that: 10 ms. Tests lengthen it, so that a
+ * wait that was missed shows. */
+extern _Atomic int tth_link_nng_lease_ms;
+
 /* ---- Addresses (link_nng_url.c) -------------------------------------------------------------- */
 
 /* The properties of a URL's scheme that matter above nng. */

@@ -188,6 +188,7 @@ void tth_session_want_writable(tth_session *session, tth_stream *stream);
 
 /* The user of the next stream for which that has come true; NULL when there is none (left). */
 void *tth_session_next_writable(tth_session *session);
+bool tth_session_has_writable(const tth_session *session);
 
 /* Server: sends `out` (a chain that ends with TRAILERS) and ends the stream, which is no longer the caller's. */
 void tth_session_finish(tth_session *session, tth_stream *stream, tth_out *out);

@@ -234,6 +234,8 @@ void *tth_session_next_writable(tth_session *session) {
   return stream ? stream->user : NULL;
 }
 
+bool tth_session_has_writable(const tth_session *session) { return session->writable.first; }
+
 void *tth_session_pop_queued(tth_session *session) {
   tth_stream *stream = tth_list_pop(&session->queued);
   if (!stream) return NULL;

@@ -7,6 +7,9 @@
  *   send ──> on its way (delay, hold) ──> received     close ──> own closed; behind what was sent: the peer's closed
  *      └──> sent, at once or when there is room again   tst_mem_break ──> both closed, what is on its way is lost
  *
+ * Of what is sent with send_now every second batch is taken at once, if there is room; on a manual net the seed of
+ * tst_mem_net_shuffle decides which, and without one none is.
+ *
  * Misuse by the owner of a link (a second send before `sent`, free before `closed`, an empty or oversized batch)
  * aborts with a sentence: it is the owner that is being tested. */
 #ifndef TETHER_TESTS_LINK_MEM_H

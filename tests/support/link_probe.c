@@ -35,6 +35,7 @@ static void on_received(void *owner, const uint8_t *batch, size_t len) {
   if (atomic_fetch_add(&probe->inside, 1) != 0) complain(probe, "two received at once");
   if (atomic_load(&probe->over)) complain(probe, "received after closed");
   if (len == 0) complain(probe, "an empty batch");
+  atomic_store(&probe->receiver, pthread_self());
   int64_t count = tst_counter_get(&probe->batches);
   if (!probe->unchecked && !tst_batch_is(batch, len, (uint32_t)count)) complain(probe, "a batch is not what was sent");
   if (probe->close_in_received) probe->link->ops->close(probe->link);
@@ -53,6 +54,7 @@ static void on_sent(void *owner) {
 static void on_closed(void *owner, const char *why) {
   tst_probe *probe = owner;
   if (calling == probe) complain(probe, "closed from inside send or close");
+  atomic_store(&probe->closer, pthread_self());
   if (atomic_load(&probe->inside) != 0) complain(probe, "closed beside received");
   if (atomic_exchange(&probe->over, true)) complain(probe, "closed twice");
   snprintf(probe->why, sizeof probe->why, "%s", why);
@@ -63,7 +65,28 @@ static void on_closed(void *owner, const char *why) {
   tst_counter_add(&probe->closed, 1);
 }
 
-static const tth_link_events probe_events = {.received = on_received, .sent = on_sent, .closed = on_closed};
+static void on_burst(void *owner, bool begins) {
+  tst_probe *probe = owner;
+  if (atomic_exchange(&probe->in_burst, begins) == begins) complain(probe, "bursts that overlap");
+}
+
+static bool on_may_pull(void *owner, bool led) {
+  tst_probe *probe = owner;
+  (void)led;
+  if (atomic_load(&probe->over)) complain(probe, "may_pull after closed");
+  return atomic_load(&probe->pulls);
+}
+
+static void on_unled(void *owner) { tst_counter_add(&((tst_probe *)owner)->unled, 1); }
+
+static const tth_link_events probe_events = {
+    .received = on_received,
+    .sent = on_sent,
+    .closed = on_closed,
+    .burst = on_burst,
+    .may_pull = on_may_pull,
+    .unled = on_unled,
+};
 
 void tst_probe_init(tst_probe *probe) {
   memset(probe, 0, sizeof *probe);
@@ -71,6 +94,7 @@ void tst_probe_init(tst_probe *probe) {
   tst_counter_init(&probe->bytes);
   tst_counter_init(&probe->sent);
   tst_counter_init(&probe->closed);
+  tst_counter_init(&probe->unled);
 }
 
 void tst_probe_fini(tst_probe *probe) {
@@ -80,6 +104,7 @@ void tst_probe_fini(tst_probe *probe) {
   tst_counter_fini(&probe->bytes);
   tst_counter_fini(&probe->sent);
   tst_counter_fini(&probe->closed);
+  tst_counter_fini(&probe->unled);
 }
 
 void tst_probe_start(tst_probe *probe, tth_link *link) {
@@ -95,8 +120,12 @@ void tst_probe_send(tst_probe *probe, size_t len) {
   }
   probe->out = out;
   tst_batch_fill(out, len, probe->out_seq++);
+  const tth_link_ops *ops = probe->link->ops;
   calling = probe;
-  probe->link->ops->send(probe->link, out, len);
+  if (!probe->at_once || !ops->send_now || probe->out_seq % 2 == 0)
+    ops->send(probe->link, out, len);
+  else if (ops->send_now(probe->link, out, len))
+    tst_counter_add(&probe->sent, 1);
   calling = NULL;
 }
 

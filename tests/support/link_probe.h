@@ -2,6 +2,7 @@
 #ifndef TETHER_TESTS_LINK_PROBE_H
 #define TETHER_TESTS_LINK_PROBE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "rpc/link.h"
@@ -30,9 +31,17 @@ typedef struct tst_probe {
   bool close_in_received;
   bool unchecked;       /* batches are not numbered */
   tst_latch *hold_open; /* the first `received` waits for it */
+  bool at_once;         /* every second batch is sent with send_now */
+
+  /* Who receives: what may_pull answers, how often unled came, which threads were called. */
+  _Atomic bool pulls;
+  tst_counter unled;
+  _Atomic(pthread_t) receiver;
+  _Atomic(pthread_t) closer; /* where closed was called */
 
   _Atomic int inside; /* `received` running */
   _Atomic bool over;
+  _Atomic bool in_burst;
 } tst_probe;
 
 void tst_probe_init(tst_probe *probe);
