@@ -160,6 +160,13 @@ char *tether_call_printf(tether_call *call, const char *format, ...) {
   return text;
 }
 
+void tth_call_consumed(tether_call *call, size_t cost) {
+  if (cost == 0) return;
+  tth_session *session = tth_conn_lock(call->conn);
+  if (session && call->stream) tth_session_consumed(session, call->stream, cost);
+  tth_conn_unlock(call->conn);
+}
+
 tether_code tth_call_unpack(tether_call *call, const ProtobufCMessageDescriptor *descriptor, const uint8_t *bytes,
                             size_t len, size_t max_unpacked_bytes, char *why, size_t why_size,
                             ProtobufCMessage **message) {

@@ -148,6 +148,9 @@ void tth_call_set_message(tether_call *call, const char *text);
  * hop it arose, else the context's own err. */
 tether_code tth_code_of_ctx(const tether_ctx *ctx);
 
+/* Gives the peer its credit back for a message that has been used. */
+void tth_call_consumed(tether_call *call, size_t cost);
+
 /* Unpacks a message into the call's arena; tth_unpack with the arena's lock. */
 TETHER_MUST_USE tether_code tth_call_unpack(tether_call *call, const ProtobufCMessageDescriptor *descriptor,
                                             const uint8_t *bytes, size_t len, size_t max_unpacked_bytes, char *why,

@@ -216,9 +216,7 @@ static void consumed(tether_call *call, size_t cost) {
   tth_pipe *pipe = call->pipe;
   pipe->consumed += cost;
   if (pipe->consumed < CONSUMED_STEP) return;
-  tth_session *session = tth_conn_lock(call->conn);
-  if (session && call->stream) tth_session_consumed(session, call->stream, pipe->consumed);
-  tth_conn_unlock(call->conn);
+  tth_call_consumed(call, pipe->consumed);
   pipe->consumed = 0;
 }
 

@@ -485,6 +485,7 @@ static void on_message(tether_call *call, tth_event *event, const tether_limits 
   }
   tether_code code = tth_call_unpack(call, call->method->reply, event->bytes, event->len, limits->max_unpacked_bytes,
                                      why, sizeof why, &call->c.io_reply);
+  tth_call_consumed(call, event->cost);
   if (code == TETHER_OK) return;
   snprintf(message, sizeof message, "the reply cannot be unpacked: %s", why);
   tth_client_call_refuse(call, code, message);

@@ -381,6 +381,7 @@ static void on_request(tether_call *call, const tth_event *event, const tether_l
   if (!call->request) {
     code = tth_call_unpack(call, call->method->request, event->bytes, event->len, limits->max_unpacked_bytes, reason,
                            sizeof reason, &call->request);
+    tth_call_consumed(call, event->cost);
     snprintf(why, sizeof why, "the request cannot be unpacked: %s", reason);
   }
   if (code != TETHER_OK)

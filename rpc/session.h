@@ -125,7 +125,7 @@ typedef struct tth_event {
   const uint8_t *bytes; /* into the input, or into `owned` */
   size_t len;
   uint8_t *owned;       /* to be freed by the receiver of the event */
-  size_t cost;          /* MESSAGE without `end`: to be given to tth_session_consumed when the message has been used */
+  size_t cost;          /* MESSAGE: unless 0 to be given to tth_session_consumed when the message has been used */
   bool end;             /* the peer sends nothing more on this stream (TRAILERS aside) */
   uint32_t stream_id;   /* TRAILERS */
   int64_t left_ns;      /* TRAILERS: when the stream's HEADERS left */

@@ -264,8 +264,9 @@ static bool write_ready(tth_session *session, int64_t now_ns, struct batch *batc
 
 size_t tth_session_fill(tth_session *session, int64_t now_ns, uint8_t *buf, size_t size) {
   struct batch batch = {.to = buf, .room = size};
+  bool urgent = session->cancels.first; /* takes no data along: the receiver handles a batch once all of it is there */
   if (!session->broken && write_control(session, &batch) && write_cancels(session, &batch) &&
-      write_windows(session, &batch) && write_new_streams(session, now_ns, &batch) &&
+      write_windows(session, &batch) && !urgent && write_new_streams(session, now_ns, &batch) &&
       write_ready(session, now_ns, &batch) && ping_may_leave(session))
     write_stamps(&batch, &session->ping_owed, TTH_PING, (const uint8_t[TTH_PING_SIZE]){0});
   return size - batch.room;

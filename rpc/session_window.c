@@ -23,8 +23,7 @@
  * it wants once the owners have used what they have, and nobody waits for ever. A stream holds a reservation for one
  * message at a time: a slow reader cannot collect the budget of all.
  *
- * What a connection holds unread is thus at most a first window for each stream, and the budget. Only messages with END
- * are not counted once they are complete: they cost no credit any more, and there is one for each stream.
+ * What a connection holds unread is thus at most a first window for each stream, and the budget.
  *
  * The sender's count is one number, the credit it has left. Failures: a frame beyond the credit breaks the connection,
  * as does credit beyond 2^31 - 1. */
@@ -151,10 +150,12 @@ uint64_t tth_window_message(tth_session *session, tth_stream *stream, bool end) 
   uint32_t cost = in->partial;
   message_over(session, stream);
   if (!end) return cost;
-  in->unread -= cost;
+  /* The last message costs no credit any more; what it has of the budget it keeps until it has been used. */
+  bool counts = in->unread > own(session, stream);
+  if (!counts) in->unread -= cost;
   stream->ended = true;
   tth_window_close(session, stream);
-  return 0;
+  return counts ? cost : 0;
 }
 
 void tth_window_close(tth_session *session, tth_stream *stream) {

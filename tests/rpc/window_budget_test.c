@@ -93,6 +93,25 @@ static void a_long_message_reserves_room_which_is_given_back_when_it_was_read(vo
   tst_pair_free(pair);
 }
 
+static void a_last_message_keeps_what_it_has_of_the_budget_until_it_is_read(void **state) {
+  (void)state;
+  tst_pair *pair = tst_pair_with_budget(0); /* of one message */
+  tst_call *first = tst_pair_call(pair), *second = tst_pair_call(pair);
+  tst_pair_send(pair, first, TTH_CLIENT, 4 * MIB, true);
+  tst_pair_run(pair);
+  tst_pair_send(pair, second, TTH_CLIENT, 4 * MIB, true);
+  tst_pair_run(pair);
+  assert_int_equal(first->way[TTH_CLIENT].received, 1);
+  assert_int_equal(second->way[TTH_CLIENT].received, 0);
+  assert_int_equal(tst_pair_read(pair, first, TTH_SERVER, 1), 1);
+  tst_pair_run(pair);
+  assert_int_equal(second->way[TTH_CLIENT].received, 1);
+  tst_pair_hang_up(pair, first);
+  tst_pair_hang_up(pair, second); /* unread, its end gives it back */
+  tst_pair_assert_settled(pair);
+  tst_pair_free(pair);
+}
+
 /* A sender always finds half of its window again, so nothing but the budget can hold these up. */
 static void fifty_messages_of_4_mib_at_once_arrive_with_a_budget_of_one(void **state) {
   (void)state;
@@ -431,6 +450,7 @@ int main(void) {
       cmocka_unit_test(a_window_does_not_grow_for_a_slow_reader_or_a_slow_sender),
       cmocka_unit_test(grown_windows_leave_room_for_the_longest_message),
       cmocka_unit_test(a_long_message_reserves_room_which_is_given_back_when_it_was_read),
+      cmocka_unit_test(a_last_message_keeps_what_it_has_of_the_budget_until_it_is_read),
       cmocka_unit_test(fifty_messages_of_4_mib_at_once_arrive_with_a_budget_of_one),
       cmocka_unit_test(long_messages_are_given_room_in_the_order_in_which_they_began),
       cmocka_unit_test(a_stream_of_long_messages_does_not_starve_a_younger_one),

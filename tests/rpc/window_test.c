@@ -212,6 +212,7 @@ static void a_long_request_gives_its_reservation_back_before_the_handler_has_fin
     tst_pair_send(pair, call, TTH_CLIENT, 4 * MIB, true);
     tst_pair_run(pair);
     assert_true(call->way[TTH_CLIENT].ended && call->at[TTH_SERVER]);
+    assert_int_equal(tst_pair_read(pair, call, TTH_SERVER, 1), 1); /* as the call unpacks it */
     tst_pair_assert_settled(pair);
   }
   tst_pair_free(pair);
