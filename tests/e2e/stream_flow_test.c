@@ -19,7 +19,8 @@
 /* What may be between a sender and a slow reader: the first window, which such a reader's messages do not grow; what
  * may be queued; credit that was not given back yet; a message that went past the mark, and one in the reader's hands.
  */
-#define UNDER_WAY (TTH_WINDOW_LEAST + TTH_SEND_HIGH + TTH_WINDOW_LEAST / 8 + 2 * BODY)
+/* The window may have grown: a reader that overslept and then reads all at once looks like one that keeps up. */
+#define UNDER_WAY (TTH_WINDOW_MOST + TTH_SEND_HIGH + TTH_WINDOW_LEAST / 8 + 2 * BODY)
 
 /* How much a process may grow while it streams: what is under way, and malloc's untidiness. */
 #define GROWTH (3 * MIB)
