@@ -16,10 +16,9 @@
 #define FAST_BODY ((size_t)30000)
 #define SLOW_NS TETHER_SEC
 
-/* What may be between a sender and a slow reader: the first window, which such a reader's messages do not grow; what
- * may be queued; credit that was not given back yet; a message that went past the mark, and one in the reader's hands.
- */
-/* The window may have grown: a reader that overslept and then reads all at once looks like one that keeps up. */
+/* What may be between a sender and a slow reader: a window, which may have grown (one that overslept and then reads all
+ * at once looks like one that keeps up); what may be queued; credit that was not given back yet; a message that went
+ * past the mark, and one in the reader's hands. */
 #define UNDER_WAY (TTH_WINDOW_MOST + TTH_SEND_HIGH + TTH_WINDOW_LEAST / 8 + 2 * BODY)
 
 /* How much a process may grow while it streams: what is under way, and malloc's untidiness. */
