@@ -16,8 +16,7 @@
 #define STREAM_READ BENCH_ENDED       /* bytes that Upload has read */
 #define STREAM_CUT_NS BENCH_LAST_NS   /* when Wait was cancelled last */
 #define STREAM_INSIDE BENCH_DONE      /* Wait and Stall handlers inside */
-#define STREAM_MARK BENCH_DEADLINE_NS /* the server's memory when it was told to mark it; then how much it grew since \
-                                       */
+#define STREAM_MARK BENCH_DEADLINE_NS /* how much the server has grown since it was told to look */
 
 /* A program's server. */
 void stream_serve(const bench_options *options);
