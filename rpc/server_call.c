@@ -477,8 +477,8 @@ tether_code tether_call_add_trailer(tether_call *call, const char *key, const vo
 
 ProtobufCMessage *tether_call_defer(tether_call *call) {
   if (call->role != TTH_SERVER) return NULL;
+  if (!call->s.deferred) tether_call_ref(call);
   call->s.deferred = true;
-  tether_call_ref(call);
   return call->reply;
 }
 
