@@ -180,8 +180,9 @@ static void deliver(tth_conn *conn, tth_event *event) {
 static void on_received(void *owner, const uint8_t *batch, size_t len) {
   tth_conn *conn = owner;
   tth_event events[EVENTS_AT_ONCE];
+  int64_t now_ns = tether_now_ns(); /* before the lock: waiting for it is not the way's doing */
   pthread_mutex_lock(&conn->mu);
-  tth_session_input(conn->session, batch, len);
+  tth_session_input(conn->session, batch, len, now_ns);
   conn->corked = true;
   for (bool more = true; more;) {
     size_t n = collect_locked(conn, events);

@@ -100,7 +100,10 @@ tether_code tth_encode_request(tether_call *call, const ProtobufCMessage *reques
   headers.has_detach_ns = call->c.detached_ns > 0;
   headers.detach_ns = call->c.detached_ns;
   tether_code code = pack_request(&headers, request, out);
-  if (code == TETHER_OK) (*out)->deadline_ns = deadline_ns;
+  if (code == TETHER_OK) {
+    (*out)->deadline_ns = deadline_ns;
+    (*out)->reserve_ns = call->c.reserve_ns;
+  }
   return code;
 }
 

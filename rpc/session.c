@@ -69,9 +69,10 @@ void *tth_session_any_user(const tth_session *session) {
   return NULL;
 }
 
-void tth_session_input(tth_session *session, const uint8_t *batch, size_t len) {
+void tth_session_input(tth_session *session, const uint8_t *batch, size_t len, int64_t now_ns) {
   session->input = batch;
   session->input_len = len;
+  session->input_ns = now_ns;
 }
 
 static bool broken(tth_session *session, tth_event *event, const char *why) {
@@ -110,6 +111,7 @@ static bool on_hello(tth_session *session, const tth_frame *frame, tth_event *ev
   if (!known) return broken(session, event, "a HELLO of a version other than 1");
   if (session->peer_limits.stream_window_bytes > TTH_CREDIT_MOST) return broken(session, event, "a window beyond 2^31");
   session->hello_seen = true;
+  if (session->role == TTH_CLIENT) tth_peer_clock_start(&session->clock);
   *event = (tth_event){.type = TTH_EVENT_HELLO};
   return true;
 }
@@ -336,11 +338,20 @@ static bool on_cancel(tth_session *session, const tth_frame *frame, tth_event *e
 }
 
 static bool on_ping(tth_session *session, const tth_frame *frame) {
-  if (frame->length > TTH_PING_SIZE) return false;
-  memset(session->pong, 0, sizeof session->pong);
-  memcpy(session->pong, frame->payload, frame->length);
+  if (frame->length > TTH_STAMPS_SIZE) return false;
+  session->pong = tth_stamps_get(frame->payload, frame->length);
+  session->pong.ping_came_ns = session->input_ns;
   session->pong_owed = true;
   return false;
+}
+
+static bool on_pong(tth_session *session, const tth_frame *frame, tth_event *event) {
+  tth_stamps stamps = tth_stamps_get(frame->payload, frame->length);
+  tth_peer_clock_answered(&session->clock, &stamps, session->input_ns);
+  if (session->barrier_ns == 0 || stamps.ping_left_ns != session->barrier_ns) return false;
+  session->barrier_ns = 0;
+  *event = (tth_event){.type = TTH_EVENT_PONG};
+  return true;
 }
 
 /* One frame; true if it gave an event. Types it does not know are skipped: they are how the protocol grows. */
@@ -364,8 +375,7 @@ static bool on_frame(tth_session *session, const tth_frame *frame, tth_event *ev
     case TTH_PING:
       return on_ping(session, frame);
     case TTH_PONG:
-      *event = (tth_event){.type = TTH_EVENT_PONG};
-      return true;
+      return on_pong(session, frame, event);
     case TTH_GOAWAY:
       if (session->role == TTH_SERVER || session->going_away) return false;
       session->going_away = true;

@@ -47,7 +47,10 @@ typedef enum tth_stream_state {
  * that is sent in slices. One allocation. */
 typedef struct tth_out {
   struct tth_out *next;
-  int64_t deadline_ns; /* frames whose first is HEADERS with a timeout: written as they leave; else TETHER_FOREVER */
+  int64_t deadline_ns; /* frames that begin with HEADERS, and these with timeout_ns and sent_at_ns, which are written
+                          as they leave; else TETHER_FOREVER */
+  int64_t reserve_ns;  /* kept back from the deadline, for the answer's way: 0: measured, at most an eighth of what is
+                          left; more: so much, at most half; less: nothing */
   size_t len;          /* bytes in data */
   size_t sent;         /* message: bytes that have left */
   bool sliced;         /* data is a message, not frames */
@@ -114,7 +117,7 @@ typedef enum tth_event_type {
   TTH_EVENT_VERDICT,  /* server: the caller recorded `to` for a call that was answered `from` */
   TTH_EVENT_CANCEL,   /* server: bytes: the payload */
   TTH_EVENT_GOAWAY,   /* client: no new streams here */
-  TTH_EVENT_PONG,     /* the peer has read everything up to our PING */
+  TTH_EVENT_PONG,     /* the peer has read everything up to the PING of tth_session_ping */
   TTH_EVENT_BROKEN,   /* bytes: why, as text. Close the connection */
 } tth_event_type;
 
@@ -142,8 +145,8 @@ void tth_session_free(tth_session *session);
 
 /* ---- Input --------------------------------------------------------------------------------- */
 
-/* Gives the session a batch, which must stay valid until next_event has returned NONE. */
-void tth_session_input(tth_session *session, const uint8_t *batch, size_t len);
+/* Gives the session a batch that came at `now_ns`. It must stay valid until next_event has returned NONE. */
+void tth_session_input(tth_session *session, const uint8_t *batch, size_t len, int64_t now_ns);
 
 /* Takes the input forward to the next event. Returns false, and type NONE, when the input is used up. After
  * BROKEN the session takes nothing more. */

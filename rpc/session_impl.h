@@ -4,14 +4,13 @@
 #define TETHER_RPC_SESSION_IMPL_H
 
 #include "rpc/session.h"
+#include "rpc/session_clock.h"
 
 /* CANCELs for streams not seen yet (protocol.md, "Tombstones"); the oldest give way. */
 #define TTH_TOMBSTONES 64
 
 /* Refused streams whose answers have not left. A peer that opens more without reading the answers is cut off. */
 #define TTH_REFUSALS 1024
-
-#define TTH_PING_SIZE 32
 
 /* A list of streams, first in first out. */
 typedef struct tth_stream_list {
@@ -37,6 +36,7 @@ struct tth_session {
   /* input */
   const uint8_t *input;
   size_t input_len;
+  int64_t input_ns; /* when it came */
   bool hello_seen, broken;
   uint32_t last_stream; /* newest id whose HEADERS were sent (client) or seen (server) */
   uint32_t tombstones[TTH_TOMBSTONES];
@@ -53,14 +53,19 @@ struct tth_session {
   tth_out *control, **control_end; /* HELLO, GOAWAY, answers to refused streams */
   size_t refusals;                 /* of those answers, how many */
   bool ping_owed, pong_owed;
-  uint8_t pong[TTH_PING_SIZE]; /* only the latest PING is answered: memory stays bounded */
-  tth_stream_list cancels;     /* CANCEL owed */
-  tth_stream_list queued;      /* client: not opened yet */
-  tth_stream_list ready;       /* with output that may leave; served in turn */
-  tth_stream_list writable;    /* the owner is to be told */
-  size_t blocked;              /* streams whose output waits for credit */
-  size_t pending;              /* bytes in out chains that may leave */
+  int64_t barrier_ns;       /* the stamp of our PING that left behind everything; 0: none is under way */
+  int64_t stamp_ns;         /* the last one given to a PING of ours: no two are alike */
+  tth_stamps pong;          /* only the latest PING is answered: memory stays bounded */
+  tth_stream_list cancels;  /* CANCEL owed */
+  tth_stream_list queued;   /* client: not opened yet */
+  tth_stream_list ready;    /* with output that may leave; served in turn */
+  tth_stream_list writable; /* the owner is to be told */
+  size_t blocked;           /* streams whose output waits for credit */
+  size_t pending;           /* bytes in out chains that may leave */
   bool going_away;
+
+  /* time */
+  tth_peer_clock clock; /* client: the server's; HEADERS go that way alone */
 };
 
 /* ---- session_queue.c ----------------------------------------------------------------------- */

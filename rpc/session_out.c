@@ -16,8 +16,11 @@
 
 #define WINDOW_MAX (TTH_FRAME_HEADER + 6)
 
-/* Offset of Headers.timeout_ns: first field, fixed64, so one tag byte after the frame header. */
+#define PING_LEN (TTH_FRAME_HEADER + TTH_STAMPS_SIZE)
+
+/* Headers.timeout_ns and sent_at_ns: the first fields, fixed64, each behind one byte of tag. */
 #define TIMEOUT_AT (TTH_FRAME_HEADER + 1)
+#define SENT_AT (TIMEOUT_AT + 8 + 1)
 
 bool tth_session_control(tth_session *session, tth_frame_type type, uint32_t stream, const uint8_t *payload,
                          size_t len) {
@@ -73,8 +76,9 @@ size_t tth_session_pending(const tth_session *session) {
   size_t pending = session->pending;
   if (session->cancels.first) pending += CANCEL_MAX;
   pending += session->owed.count * WINDOW_MAX;
-  if (ping_may_leave(session)) pending += TTH_FRAME_HEADER + TTH_PING_SIZE;
-  if (session->pong_owed) pending += TTH_FRAME_HEADER + TTH_PING_SIZE;
+  if (ping_may_leave(session)) pending += PING_LEN;
+  if (session->pong_owed) pending += PING_LEN;
+  if (tth_peer_clock_due(&session->clock, 0, false)) pending += PING_LEN;
   return pending;
 }
 
@@ -105,16 +109,33 @@ static void wrote(struct batch *batch, size_t len) {
   batch->room -= len;
 }
 
-/* PING and PONG: `owed` is cleared when it was written. */
-static void write_stamps(struct batch *batch, bool *owed, tth_frame_type type, const uint8_t *stamps) {
-  if (!*owed || batch->room < TTH_FRAME_HEADER + TTH_PING_SIZE) return;
-  tth_frame_put(batch->to, TTH_PING_SIZE, type, 0, 0);
-  memcpy(batch->to + TTH_FRAME_HEADER, stamps, TTH_PING_SIZE);
-  wrote(batch, TTH_FRAME_HEADER + TTH_PING_SIZE);
-  *owed = false;
+static bool write_stamps(struct batch *batch, tth_frame_type type, const tth_stamps *stamps) {
+  if (batch->room < PING_LEN) return false;
+  tth_frame_put(batch->to, TTH_STAMPS_SIZE, type, 0, 0);
+  tth_stamps_put(batch->to + TTH_FRAME_HEADER, stamps);
+  wrote(batch, PING_LEN);
+  return true;
 }
 
-static bool write_control(tth_session *session, struct batch *batch) {
+/* Returns the stamp; 0: it does not fit. */
+static int64_t write_ping(tth_session *session, int64_t now_ns, struct batch *batch) {
+  int64_t stamp_ns = now_ns > session->stamp_ns ? now_ns : session->stamp_ns + 1;
+  if (!write_stamps(batch, TTH_PING, &(tth_stamps){.ping_left_ns = stamp_ns})) return 0;
+  session->stamp_ns = stamp_ns;
+  return stamp_ns;
+}
+
+/* The peer answers the latest PING only: from here on that must be this one. */
+static void write_barrier(tth_session *session, int64_t now_ns, struct batch *batch) {
+  int64_t stamp_ns = write_ping(session, now_ns, batch);
+  if (stamp_ns == 0) return;
+  session->barrier_ns = stamp_ns;
+  session->ping_owed = false;
+  tth_peer_clock_stop(&session->clock);
+}
+
+static bool write_control(tth_session *session, int64_t now_ns, struct batch *batch) {
+  bool company = tth_session_pending(session) > 0;
   for (tth_out *out; (out = session->control);) {
     if (out->len > batch->room) return false;
     memcpy(batch->to, out->data, out->len);
@@ -125,7 +146,11 @@ static bool write_control(tth_session *session, struct batch *batch) {
     if (!session->control) session->control_end = &session->control;
     free(out);
   }
-  write_stamps(batch, &session->pong_owed, TTH_PONG, session->pong); /* after HELLO, which is the first of the above */
+  /* After HELLO, which is the first of the above. */
+  session->pong.pong_left_ns = now_ns;
+  if (session->pong_owed) session->pong_owed = !write_stamps(batch, TTH_PONG, &session->pong);
+  if (tth_peer_clock_due(&session->clock, now_ns, company))
+    tth_peer_clock_asked(&session->clock, write_ping(session, now_ns, batch));
   return true;
 }
 
@@ -159,8 +184,13 @@ static bool write_windows(tth_session *session, struct batch *batch) {
   return true;
 }
 
+static void put_fixed64(uint8_t *to, int64_t value) {
+  for (int i = 0; i < 8; i++) to[i] = (uint8_t)((uint64_t)value >> (8 * i));
+}
+
 /* Copies whole frames, filling in the stream id and the time that is left now. Returns what they cost. */
-static size_t write_frames(struct batch *batch, const tth_out *out, uint32_t id, int64_t now_ns) {
+static size_t write_frames(const tth_session *session, struct batch *batch, const tth_out *out, uint32_t id,
+                           int64_t now_ns) {
   size_t cost = 0;
   memcpy(batch->to, out->data, out->len);
   for (size_t at = 0; at < out->len;) {
@@ -169,8 +199,9 @@ static size_t write_frames(struct batch *batch, const tth_out *out, uint32_t id,
     at += TTH_FRAME_HEADER + tth_get32(batch->to + at);
   }
   if (out->deadline_ns != TETHER_FOREVER) {
-    uint64_t left = (uint64_t)(out->deadline_ns - now_ns); /* > 0: checked before the stream was opened */
-    for (int i = 0; i < 8; i++) batch->to[TIMEOUT_AT + i] = (uint8_t)(left >> (8 * i));
+    int64_t left_ns = out->deadline_ns - now_ns; /* > 0: checked before the stream was opened */
+    put_fixed64(batch->to + TIMEOUT_AT, tth_peer_clock_timeout(&session->clock, left_ns, out->reserve_ns));
+    put_fixed64(batch->to + SENT_AT, tth_peer_clock_at(&session->clock, now_ns));
   }
   wrote(batch, out->len);
   return cost;
@@ -199,7 +230,7 @@ static bool write_piece(tth_session *session, tth_stream *stream, int64_t now_ns
   if (out->sliced) {
     stream->send_credit -= (uint32_t)write_slice(batch, out, stream->id);
   } else {
-    stream->send_credit -= (uint32_t)write_frames(batch, out, stream->id, now_ns);
+    stream->send_credit -= (uint32_t)write_frames(session, batch, out, stream->id, now_ns);
     out->sent = out->len;
   }
   size_t left = out->sent - before;
@@ -265,9 +296,9 @@ static bool write_ready(tth_session *session, int64_t now_ns, struct batch *batc
 size_t tth_session_fill(tth_session *session, int64_t now_ns, uint8_t *buf, size_t size) {
   struct batch batch = {.to = buf, .room = size};
   bool urgent = session->cancels.first; /* takes no data along: the receiver handles a batch once all of it is there */
-  if (!session->broken && write_control(session, &batch) && write_cancels(session, &batch) &&
+  if (!session->broken && write_control(session, now_ns, &batch) && write_cancels(session, &batch) &&
       write_windows(session, &batch) && !urgent && write_new_streams(session, now_ns, &batch) &&
       write_ready(session, now_ns, &batch) && ping_may_leave(session))
-    write_stamps(&batch, &session->ping_owed, TTH_PING, (const uint8_t[TTH_PING_SIZE]){0});
+    write_barrier(session, now_ns, &batch);
   return size - batch.room;
 }

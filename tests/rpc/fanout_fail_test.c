@@ -20,7 +20,7 @@ static tether_code wait_for_group(void) { return tether_group_wait(park_live()->
 /* Starts the i-th call on the i-th server, with a timeout of its own. */
 static tether_call *start_in_sim(tether_group *group, int i, int64_t timeout_ns) {
   Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
-  tether_call_options options = {.group = group, .timeout_ns = timeout_ns};
+  tether_call_options options = {.group = group, .timeout_ns = timeout_ns, .reserve_ns = -1};
   tether_call *call = tether_call_start(park_sim()->clients[i], tether_group_ctx(group), &tst_park_unary, &request.base,
                                         &options, NULL, NULL);
   park_sim_pump(0);

@@ -9,7 +9,8 @@ static void all_attempts_run_under_one_deadline(void **state) {
   struct result r = {0};
   const tether_hedging hedging = hedging_of(3, DELAY);
   (void)state;
-  start_with(&r, &hedging, tether_ctx_background(), &(tether_call_options){.timeout_ns = 2 * DELAY + 5});
+  start_with(&r, &hedging, tether_ctx_background(),
+             &(tether_call_options){.timeout_ns = 2 * DELAY + 5, .reserve_ns = -1});
   park_sim_pump(DELAY);
   park_sim_pump(DELAY);
   assert_int_equal(attempts(), 3);

@@ -199,7 +199,7 @@ static void run_seed(uint32_t seed) {
   TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_cancel(tether_ctx_background());
   Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
   tether_call_hedged_start(&hedging, ctx, &tst_park_unary, &request.base,
-                           &(tether_call_options){.timeout_ns = plan.timeout_ns}, note, &r);
+                           &(tether_call_options){.timeout_ns = plan.timeout_ns, .reserve_ns = -1}, note, &r);
   int64_t next_ns = park_sim_pump(0);
   look_for_arrivals(&r);
   for (int steps = 0; r.done == 0 && steps < 100; steps++) step(&r, ctx, &next_ns);

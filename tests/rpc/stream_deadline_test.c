@@ -51,7 +51,8 @@ static int teardown(void **state) {
 
 static tether_call *start_with(int64_t timeout_ns) {
   return testing_v1_handed_client_both_start(n->client, tether_ctx_background(),
-                                             &(tether_call_options){.timeout_ns = timeout_ns}, NULL, NULL);
+                                             &(tether_call_options){.timeout_ns = timeout_ns, .reserve_ns = -1}, NULL,
+                                             NULL);
 }
 
 static tether_call *start(void) {

@@ -212,7 +212,7 @@ size_t tst_pair_deliver(tst_pair *pair, tth_role sender, size_t most) {
     if (frame.type == TTH_WINDOW) pair->windows_sent[sender]++;
   }
   if (n == 0) return 0;
-  tth_session_input(pair->session[role], wire->bytes, len);
+  tth_session_input(pair->session[role], wire->bytes, len, 0);
   for (tth_event event; tth_session_next_event(pair->session[role], &event);) on_event(pair, role, &event);
   wire->len -= len;
   memmove(wire->bytes, wire->bytes + len, wire->len);
