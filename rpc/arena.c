@@ -31,7 +31,7 @@
 #define ASAN_UNPOISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
 #endif
 
-enum { CHUNK_FIRST = 4 * 1024, CHUNK_MAX = 64 * 1024 };
+enum { CHUNK_FIRST = 1024, CHUNK_MAX = 64 * 1024 };
 
 typedef struct tth_arena_chunk {
   _Alignas(16) struct tth_arena_chunk *older;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "rpc/futex.h"
+#include "rpc/reuse.h"
 #include "rpc/unpack.h"
 #include "rpc/utf8.h"
 
@@ -25,7 +26,7 @@ static tether_call no_memory = {
 tether_call *tth_call_no_memory(void) { return &no_memory; }
 
 tether_call *tth_call_new(tth_role role) {
-  tether_call *call = malloc(sizeof *call);
+  tether_call *call = tth_reuse_get(TTH_REUSE_CALL, sizeof *call);
   if (!call) return NULL;
   memset(call, 0, offsetof(tether_call, inline_memory));
   call->refs = 1;
@@ -62,7 +63,7 @@ void tether_call_unref(tether_call *call) {
   tth_arena_fini(&call->arena);
   pthread_mutex_destroy(&call->arena_mu);
   free(call->message);
-  free(call);
+  tth_reuse_put(TTH_REUSE_CALL, call);
 }
 
 bool tth_call_try_end(tether_call *call) {
@@ -184,9 +185,10 @@ tether_code tth_call_unpack_small(tether_call *call, const ProtobufCMessageDescr
                                   ProtobufCMessage **message) {
   /* On the wire an entry takes less than it counts, in memory some times more. */
   size_t bytes = limits->max_metadata_bytes + limits->max_forward_bytes + SMALL_EXTRA;
+  if (event->len <= bytes)
+    return tth_call_unpack(call, descriptor, event->bytes, event->len, 8 * bytes, why, why_size, message);
   snprintf(why, why_size, "larger than the limit for metadata");
-  if (event->len > bytes) return TETHER_RESOURCE_EXHAUSTED;
-  return tth_call_unpack(call, descriptor, event->bytes, event->len, 8 * bytes, why, why_size, message);
+  return TETHER_RESOURCE_EXHAUSTED;
 }
 
 tether_code tth_code_of_ctx(const tether_ctx *ctx) {

@@ -33,7 +33,7 @@ enum {
 };
 
 /* Enough for a small request, reply and headers; with the rest a call stays under 2 KiB. */
-#define TTH_CALL_INLINE ((size_t)1024)
+#define TTH_CALL_INLINE ((size_t)640)
 
 struct tether_call {
   _Atomic uint32_t refs;

@@ -12,6 +12,7 @@
 #include "rpc/client.h"
 #include "rpc/encode.h"
 #include "rpc/futex.h"
+#include "rpc/headers.h"
 #include "rpc/metadata.h"
 #include "rpc/unpack.h"
 
@@ -256,13 +257,13 @@ void tth_client_call_place(tether_call *call, tth_conn *conn, tth_out *out) {
 /* A connection that nobody has looked after may have brought the news that it takes no calls: what has come is received
  * first. For threads that may block. */
 static void catch_up(tether_client *client) {
-  for (tth_pull pull = TTH_PULL_CAME; pull == TTH_PULL_CAME;) {
+  for (tth_wait_result pull = TTH_WAIT_CAME; pull == TTH_WAIT_CAME;) {
     pthread_mutex_lock(&client->mu);
     tth_conn *conn = client->state == TETHER_READY ? tth_conn_ref(client->conn) : NULL;
     pthread_mutex_unlock(&client->mu);
     if (!conn) return;
     pull = tth_conn_catch_up(conn);
-    if (pull == TTH_PULL_END) {
+    if (pull == TTH_WAIT_END) {
       pthread_mutex_lock(&client->mu);
       while (client->conn == conn) pthread_cond_wait(&client->changed, &client->mu);
       pthread_mutex_unlock(&client->mu);
@@ -380,8 +381,9 @@ static tether_call *start(tether_client *client, const tether_ctx *ctx, const te
   tth_out *out = NULL;
   const char *why = NULL;
   tether_code code = equip(call, options->group, &why);
-  if (code == TETHER_OK && tether_ctx_err(call->root) == TETHER_OK) code = check(call, request, &why);
-  if (code == TETHER_OK && tether_ctx_err(call->root) == TETHER_OK) {
+  bool live = tether_ctx_err(call->root) == TETHER_OK;
+  if (code == TETHER_OK && live) code = check(call, request, &why);
+  if (code == TETHER_OK && live) {
     code = tth_encode_request(call, request, options->metadata, client->limits.max_forward_bytes, &out);
     why = "out of memory";
   }
@@ -460,11 +462,11 @@ static void on_headers(tether_call *call, const tth_event *event, const tether_l
       tth_call_unpack_small(call, &tether__v1__headers__descriptor, event, limits, why, sizeof why, &message);
   if (code == TETHER_OK) {
     const Tether__V1__Headers *headers = (const Tether__V1__Headers *)message;
-    snprintf(why, sizeof why, "the initial metadata is larger than the limit, or out of memory");
     if (tth_entries_size(headers->n_metadata, headers->metadata) > limits->max_metadata_bytes)
       code = TETHER_RESOURCE_EXHAUSTED;
     else
       code = take_entries(headers->n_metadata, headers->metadata, &call->c.io_initial);
+    if (code != TETHER_OK) snprintf(why, sizeof why, "the initial metadata is larger than the limit, or out of memory");
   }
   if (code != TETHER_OK)
     tth_client_call_refuse(call, code, why);
@@ -535,10 +537,12 @@ static tether_code received_code(tether_call *call, const Tether__V1__Trailers *
 }
 
 static void on_trailers(tether_call *call, const tth_event *event, const tether_limits *limits) {
-  ProtobufCMessage *unpacked;
+  Tether__V1__Trailers plain;
+  ProtobufCMessage *unpacked = &plain.base;
   char why[160];
-  tether_code code =
-      tth_call_unpack_small(call, &tether__v1__trailers__descriptor, event, limits, why, sizeof why, &unpacked);
+  tether_code code = TETHER_OK;
+  if (!tth_trailers_read(event->bytes, event->len, &plain))
+    code = tth_call_unpack_small(call, &tether__v1__trailers__descriptor, event, limits, why, sizeof why, &unpacked);
   const Tether__V1__Trailers *trailers = code == TETHER_OK ? (const Tether__V1__Trailers *)unpacked : NULL;
   if (trailers && tth_entries_size(trailers->n_metadata, trailers->metadata) > limits->max_metadata_bytes) {
     code = TETHER_RESOURCE_EXHAUSTED;

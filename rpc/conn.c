@@ -80,6 +80,7 @@ void tth_conn_unref(tth_conn *conn) {
 }
 
 const char *tth_conn_peer(const tth_conn *conn) { return conn->link->ops->peer(conn->link); }
+const tether_limits *tth_conn_peer_limits(const tth_conn *conn) { return tth_session_peer_limits(conn->session); }
 tth_conn_node *tth_conn_node_of(tth_conn *conn) { return &conn->node; }
 
 /* Makes room for the next batch. A bigger buffer is welcome, but only the room for one piece is needed. */
@@ -287,18 +288,18 @@ bool tth_conn_opening(tth_conn *conn, bool lone) {
 void tth_conn_lead(tth_conn *conn, tether_call *call) {
   int cancel_state; /* a pthread_cancel may not tear the thread out of the middle of a receive */
   (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-  while (tth_call_begin_leading(call) && conn->link->ops->wait(conn->link, true) == TTH_PULL_CAME) continue;
+  while (tth_call_begin_leading(call) && conn->link->ops->wait(conn->link, true) == TTH_WAIT_CAME) continue;
   atomic_store(&conn->led, false);
   (void)pthread_setcancelstate(cancel_state, NULL);
 }
 
 void tth_conn_poke(tth_conn *conn) { conn->link->ops->poke(conn->link); }
 
-tth_pull tth_conn_catch_up(tth_conn *conn) {
-  if (!conn->pulled) return TTH_PULL_PUSHED;
+tth_wait_result tth_conn_catch_up(tth_conn *conn) {
+  if (!conn->pulled) return TTH_WAIT_PUSHED;
   int cancel_state;
   (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-  tth_pull pull = conn->link->ops->wait(conn->link, false);
+  tth_wait_result pull = conn->link->ops->wait(conn->link, false);
   (void)pthread_setcancelstate(cancel_state, NULL);
   return pull;
 }

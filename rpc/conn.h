@@ -65,7 +65,7 @@ void tth_conn_lead(tth_conn *conn, tether_call *call);
 void tth_conn_poke(tth_conn *conn);
 
 /* Receives what has come while nobody led. CAME: something had. END: `closed` is about to be called. */
-TETHER_MUST_USE tth_pull tth_conn_catch_up(tth_conn *conn);
+TETHER_MUST_USE tth_wait_result tth_conn_catch_up(tth_conn *conn);
 
 /* Begins closing; `closed` follows. Does not block. */
 void tth_conn_close(tth_conn *conn);
@@ -75,6 +75,9 @@ void tth_conn_close(tth_conn *conn);
 void tth_conn_close_gently(tth_conn *conn);
 
 const char *tth_conn_peer(const tth_conn *conn);
+
+/* What the peer's HELLO announced, for those who learnt of it by a call or an event: it does not change any more. */
+const tether_limits *tth_conn_peer_limits(const tth_conn *conn);
 
 /* The owner may chain its connections through this. */
 typedef struct tth_conn_node {

@@ -7,6 +7,7 @@
 
 #include "rpc/cause_wire.h"
 #include "rpc/forward.h"
+#include "rpc/headers.h"
 #include "rpc/metadata.h"
 #include "rpc/trace.h"
 #include "rpc/utf8.h"
@@ -28,13 +29,13 @@ static tth_out *sliced_message(const ProtobufCMessage *message, size_t len, uint
 }
 
 static tether_code pack_request(const Tether__V1__Headers *headers, const ProtobufCMessage *request, tth_out **result) {
-  size_t head = tether__v1__headers__get_packed_size(headers);
+  size_t head = tth_headers_size(headers);
   size_t body = request ? protobuf_c_message_get_packed_size(request) : 0;
   bool sliced = body > TTH_SLICE;
   tth_out *out = tth_out_new(TTH_FRAME_HEADER + head + (sliced || !request ? 0 : TTH_FRAME_HEADER + body), false);
   if (!out) return TETHER_RESOURCE_EXHAUSTED;
   tth_frame_put(out->data, (uint32_t)head, TTH_HEADERS, 0, 0);
-  tether__v1__headers__pack(headers, out->data + TTH_FRAME_HEADER);
+  tth_headers_put(headers, out->data + TTH_FRAME_HEADER);
   if (sliced) {
     out->next = sliced_message(request, body, TTH_FLAG_END);
     if (!out->next) {
@@ -129,18 +130,25 @@ tether_code tth_encode_initial(const tether_call *call, tth_out **result) {
   Tether__V1__Headers headers = TETHER__V1__HEADERS__INIT;
   headers.n_metadata = view(call->initial, &views);
   headers.metadata = views.pointers;
-  size_t len = tether__v1__headers__get_packed_size(&headers);
+  size_t len = tth_headers_size(&headers);
   tth_out *out = tth_out_new(TTH_FRAME_HEADER + len, false);
   if (!out) return TETHER_RESOURCE_EXHAUSTED;
   tth_frame_put(out->data, (uint32_t)len, TTH_HEADERS, 0, 0);
-  tether__v1__headers__pack(&headers, out->data + TTH_FRAME_HEADER);
+  tth_headers_put(&headers, out->data + TTH_FRAME_HEADER);
   *result = out;
   return TETHER_OK;
 }
 
+/* A code and nothing else. */
+static bool is_plain(const Tether__V1__Trailers *trailers) {
+  return !trailers->message && !trailers->cause && !trailers->n_metadata && !trailers->has_ledger &&
+         !trailers->has_running;
+}
+
 /* The reply (if any and short) and TRAILERS in one out; a long reply in an out before it. */
 static tether_code pack_end(const Tether__V1__Trailers *trailers, const ProtobufCMessage *reply, tth_out **result) {
-  size_t tail = tether__v1__trailers__get_packed_size(trailers);
+  bool plain = is_plain(trailers);
+  size_t tail = plain ? TTH_TRAILERS_PLAIN : tether__v1__trailers__get_packed_size(trailers);
   size_t body = reply ? protobuf_c_message_get_packed_size(reply) : 0;
   bool sliced = body > TTH_SLICE;
   size_t head = reply && !sliced ? TTH_FRAME_HEADER + body : 0;
@@ -148,7 +156,10 @@ static tether_code pack_end(const Tether__V1__Trailers *trailers, const Protobuf
   if (!out) return TETHER_RESOURCE_EXHAUSTED;
   if (head) put_message(out->data, reply, body, TTH_FLAG_END);
   tth_frame_put(out->data + head, (uint32_t)tail, TTH_TRAILERS, 0, 0);
-  tether__v1__trailers__pack(trailers, out->data + head + TTH_FRAME_HEADER);
+  if (plain)
+    tth_trailers_put_plain(out->data + head + TTH_FRAME_HEADER, trailers->code);
+  else
+    tether__v1__trailers__pack(trailers, out->data + head + TTH_FRAME_HEADER);
   if (sliced) {
     tth_out *message = sliced_message(reply, body, TTH_FLAG_END);
     if (!message) {

@@ -46,12 +46,12 @@ typedef struct tth_link_events {
 } tth_link_events;
 
 /* What a `wait` has come to. */
-typedef enum tth_pull {
-  TTH_PULL_PUSHED,  /* the transport's threads receive */
-  TTH_PULL_NOTHING, /* nothing has come */
-  TTH_PULL_CAME,    /* batches were received, or poke or push was called */
-  TTH_PULL_END,     /* the link has ended: `closed` comes, or has come, on another thread */
-} tth_pull;
+typedef enum tth_wait_result {
+  TTH_WAIT_PUSHED,  /* the transport's threads receive */
+  TTH_WAIT_NOTHING, /* nothing has come */
+  TTH_WAIT_CAME,    /* batches were received, or poke or push was called */
+  TTH_WAIT_END,     /* the link has ended: `closed` comes, or has come, on another thread */
+} tth_wait_result;
 
 /* The operations of one implementation. */
 typedef struct tth_link_ops {
@@ -65,7 +65,7 @@ typedef struct tth_link_ops {
   /* The next three are NULL where only the transport's threads receive.
    * wait: receives what comes next, on this thread; without `block` only what has come already. One thread at a time
    * blocks here. poke: makes a wait return that has begun, if it blocks. push: see above. Neither blocks. */
-  tth_pull (*wait)(tth_link *link, bool block);
+  tth_wait_result (*wait)(tth_link *link, bool block);
   void (*poke)(tth_link *link);
   void (*push)(tth_link *link);
   /* Begins closing. Idempotent, does not block; `closed` follows if the link was started. */

@@ -102,7 +102,7 @@ void tth_nng_lease_callback(void *link);
 void tth_nng_push_now(tth_nng_link *link, int error);
 
 /* Three of tth_link_ops. */
-tth_pull tth_nng_wait(tth_link *link, bool block);
+tth_wait_result tth_nng_wait(tth_link *link, bool block);
 void tth_nng_poke(tth_link *link);
 void tth_nng_push(tth_link *link);
 

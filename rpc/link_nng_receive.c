@@ -238,19 +238,19 @@ static bool seems_over(const tth_nng_link *link) {
 }
 
 /* Under TAKEN, with a hold of the caller's own: waits for the receive, and goes on from what has come. */
-static tth_pull take(tth_nng_link *link) {
+static tth_wait_result take(tth_nng_link *link) {
   nng_aio_wait(link->pull_aio);
   int error = nng_aio_result(link->pull_aio);
   size_t count = nng_aio_count(link->pull_aio);
   if (atomic_load(&link->ending) || (error && error != NNG_ECANCELED)) {
     hand_over(link); /* bad news is for nng's threads */
-    return TTH_PULL_END;
+    return TTH_WAIT_END;
   }
   if (error)
     receive(link, AFTER_WAIT);
   else
     bytes_received(link, count, AFTER_WAIT);
-  return TTH_PULL_CAME;
+  return TTH_WAIT_CAME;
 }
 
 static bool take_armed(tth_nng_link *link) {
@@ -261,18 +261,18 @@ static bool take_armed(tth_nng_link *link) {
 }
 
 /* What has come, if something has. */
-static tth_pull look(tth_nng_link *link) {
-  if (atomic_load(&link->pull) != TTH_NNG_ARMED) return TTH_PULL_PUSHED;
-  if (!seems_over(link)) return TTH_PULL_NOTHING;
-  if (!take_armed(link)) return TTH_PULL_PUSHED;
+static tth_wait_result look(tth_nng_link *link) {
+  if (atomic_load(&link->pull) != TTH_NNG_ARMED) return TTH_WAIT_PUSHED;
+  if (!seems_over(link)) return TTH_WAIT_NOTHING;
+  if (!take_armed(link)) return TTH_WAIT_PUSHED;
   if (seems_over(link)) return take(link);
   leave_armed(link); /* somebody else has taken what there was, and armed again */
-  return TTH_PULL_NOTHING;
+  return TTH_WAIT_NOTHING;
 }
 
-tth_pull tth_nng_wait(tth_link *base, bool block) {
+tth_wait_result tth_nng_wait(tth_link *base, bool block) {
   tth_nng_link *link = tth_nng_link_of(base);
-  tth_pull result = TTH_PULL_PUSHED;
+  tth_wait_result result = TTH_WAIT_PUSHED;
   if (!link->pull_aio || !tth_nng_try_hold(link)) return result;
   if (!block) {
     result = look(link);

@@ -1,4 +1,5 @@
-/* Metadata lists. Entries live in one array, their bytes in one allocation each ("key\0value\0"). */
+/* Metadata lists. Entries live in one array, their bytes in one allocation each ("key\0value\0"); those of a received
+ * list in the arena of its call. */
 #include "rpc/metadata.h"
 
 #include <stdlib.h>
@@ -13,6 +14,7 @@ struct entry {
 struct tether_metadata {
   struct entry *entries;
   size_t count, capacity;
+  bool in_arena; /* all of it */
 };
 
 /* The names a gRPC library owns (rpc-semantics: "Reserved"); a user's value would be dropped or lie. */
@@ -26,10 +28,13 @@ static const char *const reserved[] = {
     "grpc-trace-bin",       "grpc-status-details-bin",
 };
 
+/* What they begin with. */
+#define RESERVED_BEGIN "ctuhg"
+
 tether_metadata *tether_metadata_new(void) { return calloc(1, sizeof(tether_metadata)); }
 
 void tether_metadata_free(tether_metadata *metadata) {
-  if (!metadata) return;
+  if (!metadata || metadata->in_arena) return;
   for (size_t i = 0; i < metadata->count; i++) free(metadata->entries[i].key);
   free(metadata->entries);
   free(metadata);
@@ -42,6 +47,7 @@ static bool key_is_valid(const char *key, size_t len) {
     if (!ok) return false;
   }
   if (len == 0) return false;
+  if (!strchr(RESERVED_BEGIN, key[0])) return true;
   for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
     if (strcmp(key, reserved[i]) == 0) return false;
   return true;
@@ -150,6 +156,21 @@ tether_code tth_metadata_from_entries(tether_metadata *metadata, size_t count, T
     if (code != TETHER_OK) return code;
   }
   return TETHER_OK;
+}
+
+tether_metadata *tth_metadata_received(tth_arena *arena, size_t count, Tether__V1__Entry *const *entries) {
+  tether_metadata *metadata = tth_arena_alloc(arena, sizeof *metadata + count * sizeof *metadata->entries);
+  if (!metadata) return NULL;
+  *metadata = (tether_metadata){.entries = (struct entry *)(metadata + 1), .capacity = count, .in_arena = true};
+  for (size_t i = 0; i < count; i++) {
+    bool binary;
+    char *key = entries[i]->key;
+    if (!check_key(key, &binary)) continue;
+    lower(key, key, strlen(key));
+    metadata->entries[metadata->count++] =
+        (struct entry){.key = key, .value = (char *)entries[i]->value.data, .len = entries[i]->value.len};
+  }
+  return metadata;
 }
 
 void tth_metadata_view(const tether_metadata *metadata, Tether__V1__Entry *entries) {

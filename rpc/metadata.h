@@ -4,6 +4,7 @@
 
 #include <tether/metadata.h>
 
+#include "rpc/arena.h"
 #include "tether/v1/frames.pb-c.h"
 
 /* What one entry costs against a limit, beyond its name and value (RFC 9113's header list size). */
@@ -16,6 +17,11 @@ size_t tth_entries_size(size_t count, Tether__V1__Entry *const *entries);
  * TETHER_RESOURCE_EXHAUSTED: no memory. */
 TETHER_MUST_USE tether_code tth_metadata_from_entries(tether_metadata *metadata, size_t count,
                                                       Tether__V1__Entry *const *entries);
+
+/* A list of the same entries as they are, in the arena: keys and values have a NUL behind them, and live as long. It
+ * need not be freed. NULL without memory. */
+TETHER_MUST_USE tether_metadata *tth_metadata_received(tth_arena *arena, size_t count,
+                                                       Tether__V1__Entry *const *entries);
 
 /* Appends with the kind of value that the key's suffix asks for. */
 TETHER_MUST_USE tether_code tth_metadata_add_any(tether_metadata *metadata, const char *key, const void *value,

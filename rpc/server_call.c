@@ -15,6 +15,7 @@
 #include "rpc/cause_wire.h"
 #include "rpc/encode.h"
 #include "rpc/forward.h"
+#include "rpc/headers.h"
 #include "rpc/metadata.h"
 #include "rpc/server.h"
 #include "rpc/session_clock.h"
@@ -98,12 +99,9 @@ static tth_out *encode_end(tether_call *call, const tether_limits *peer) {
 
 /* Sends the end, and lets go. */
 static void complete(tether_call *call) {
-  tth_session *session = tth_conn_lock(call->conn);
-  const tether_limits peer = session ? *tth_session_peer_limits(session) : call->s.server->limits;
-  tth_conn_unlock(call->conn);
-  tth_out *out = encode_end(call, &peer);
+  tth_out *out = encode_end(call, tth_conn_peer_limits(call->conn));
   bool unref = false;
-  session = tth_conn_lock(call->conn);
+  tth_session *session = tth_conn_lock(call->conn);
   if (session && call->stream && out) {
     if (call->cause) tth_session_drop_output(session, call->stream); /* nobody waits for it */
     tth_session_finish(session, call->stream, out);
@@ -232,20 +230,44 @@ static void make_ctx(tether_call *call, const Tether__V1__Headers *headers) {
     call->ctx = ctx;
 }
 
+/* HEADERS longer than this are not read by hand. */
+#define BY_HAND_MOST ((size_t)4096)
+
+/* Reads HEADERS, into `hand` or, of any shape, with protobuf-c. The handler does not have the call yet, so the arena
+ * needs no lock. */
+static tether_code read_headers(tether_call *call, const tth_event *event, const tether_limits *limits,
+                                tth_headers *hand, const Tether__V1__Headers **headers, char *why, size_t why_size) {
+  *headers = &hand->base;
+  if (event->len <= BY_HAND_MOST && tth_headers_read(event->bytes, event->len, &call->arena, hand)) return TETHER_OK;
+  ProtobufCMessage *message;
+  tether_code code =
+      tth_call_unpack_small(call, &tether__v1__headers__descriptor, event, limits, why, why_size, &message);
+  if (code == TETHER_OK) *headers = (const Tether__V1__Headers *)message;
+  return code;
+}
+
+/* The metadata as a list; false: no memory. */
+static bool take_metadata(tether_call *call, const Tether__V1__Headers *headers, bool by_hand) {
+  if (headers->n_metadata == 0) return true;
+  if (by_hand) {
+    call->metadata = tth_metadata_received(&call->arena, headers->n_metadata, headers->metadata);
+    return call->metadata;
+  }
+  call->metadata = tether_metadata_new();
+  return call->metadata &&
+         tth_metadata_from_entries(call->metadata, headers->n_metadata, headers->metadata) == TETHER_OK;
+}
+
 /* What is wrong with the headers of a call; TETHER_OK if nothing is. */
-static tether_code check_headers(tether_call *call, const Tether__V1__Headers *headers, const tether_limits *limits,
-                                 char *why, size_t why_size) {
+static tether_code check_headers(tether_call *call, const Tether__V1__Headers *headers, bool by_hand,
+                                 const tether_limits *limits, char *why, size_t why_size) {
   if (tth_entries_size(headers->n_metadata, headers->metadata) > limits->max_metadata_bytes) {
     snprintf(why, why_size, "the metadata is larger than the limit of %zu bytes", limits->max_metadata_bytes);
     return TETHER_RESOURCE_EXHAUSTED;
   }
-  if (headers->n_metadata) {
-    call->metadata = tether_metadata_new();
-    if (!call->metadata ||
-        tth_metadata_from_entries(call->metadata, headers->n_metadata, headers->metadata) != TETHER_OK) {
-      snprintf(why, why_size, "out of memory");
-      return TETHER_RESOURCE_EXHAUSTED;
-    }
+  if (!take_metadata(call, headers, by_hand)) {
+    snprintf(why, why_size, "out of memory");
+    return TETHER_RESOURCE_EXHAUSTED;
   }
   tth_route *route = headers->method ? tth_server_route(call->s.server, headers->method) : NULL;
   if (!route || !route->handler) {
@@ -346,19 +368,18 @@ static void on_end(tether_call *call) {
 static void on_headers(tether_call *call, const tth_event *event, const tether_limits *limits) {
   tth_server_call_added(call->s.server, call); /* not when it was made: the connection's lock was held */
   char why[320];
-  ProtobufCMessage *message;
+  tth_headers hand;
+  const Tether__V1__Headers *headers;
   call->s.arrived_ns = tether_now_ns();
   call->s.deadline_ns = TETHER_FOREVER;
-  tether_code code =
-      tth_call_unpack_small(call, &tether__v1__headers__descriptor, event, limits, why, sizeof why, &message);
+  tether_code code = read_headers(call, event, limits, &hand, &headers, why, sizeof why);
   if (code != TETHER_OK) {
     end_unhandled(call, code, why);
     return;
   }
-  const Tether__V1__Headers *headers = (const Tether__V1__Headers *)message;
   call->s.explain = headers->explain;
   call->s.deadline_ns = deadline_of(call, headers);
-  code = check_headers(call, headers, limits, why, sizeof why);
+  code = check_headers(call, headers, headers == &hand.base, limits, why, sizeof why);
   if (code == TETHER_OK) make_ctx(call, headers);
   if (code != TETHER_OK) {
     end_unhandled(call, code, why);
@@ -382,7 +403,7 @@ static void on_request(tether_call *call, const tth_event *event, const tether_l
     code = tth_call_unpack(call, call->method->request, event->bytes, event->len, limits->max_unpacked_bytes, reason,
                            sizeof reason, &call->request);
     tth_call_consumed(call, event->cost);
-    snprintf(why, sizeof why, "the request cannot be unpacked: %s", reason);
+    if (code != TETHER_OK) snprintf(why, sizeof why, "the request cannot be unpacked: %s", reason);
   }
   if (code != TETHER_OK)
     end_unhandled(call, code, why);

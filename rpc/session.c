@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "rpc/link.h"
+#include "rpc/reuse.h"
 #include "rpc/session_impl.h"
 #include "rpc/unpack.h"
 #include "rpc/utf8.h"
@@ -149,13 +150,13 @@ static bool on_request(tth_session *session, const tth_frame *frame, tth_event *
     if (tth_session_refuse(session, frame->stream, refuse, message)) return false;
     return broken(session, event, "out of memory");
   }
-  tth_stream *stream = calloc(1, sizeof *stream);
+  tth_stream *stream = tth_stream_new();
   if (!stream) return broken(session, event, "out of memory");
   stream->id = frame->stream;
   stream->state = TTH_STREAM_OPEN;
   stream->out_end = &stream->out;
   if (!tth_streams_add(&session->streams, stream)) {
-    free(stream);
+    tth_reuse_put(TTH_REUSE_STREAM, stream);
     return broken(session, event, "out of memory");
   }
   tth_window_open(session, stream);

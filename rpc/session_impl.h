@@ -78,6 +78,9 @@ void tth_list_remove(tth_stream_list *list, tth_stream *stream);
 /* Takes the stream off the list of this kind that it is in, if any. */
 void tth_list_leave(tth_session *session, tth_stream *stream, tth_list_kind kind);
 
+/* A stream with everything zero. NULL without memory. */
+TETHER_MUST_USE tth_stream *tth_stream_new(void);
+
 /* Frees a stream that is not in the table; takes it off every list. */
 void tth_stream_free(tth_session *session, tth_stream *stream);
 

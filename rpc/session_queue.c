@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rpc/reuse.h"
 #include "rpc/session_impl.h"
 
 /* ---- Lists --------------------------------------------------------------------------------- */
@@ -153,6 +154,12 @@ void tth_stream_keep_trailers(tth_session *session, tth_stream *stream) {
   tth_stream_make_ready(session, stream);
 }
 
+tth_stream *tth_stream_new(void) {
+  tth_stream *stream = tth_reuse_get(TTH_REUSE_STREAM, sizeof *stream);
+  if (stream) *stream = (tth_stream){0};
+  return stream;
+}
+
 void tth_stream_free(tth_session *session, tth_stream *stream) {
   stream->want_writable = false;
   tth_stream_drop_out(session, stream);
@@ -160,13 +167,13 @@ void tth_stream_free(tth_session *session, tth_stream *stream) {
   tth_stream_drop_message(stream);
   tth_window_release(session, stream);
   for (int kind = 0; kind < TTH_LISTS; kind++) tth_list_leave(session, stream, (tth_list_kind)kind);
-  free(stream);
+  tth_reuse_put(TTH_REUSE_STREAM, stream);
 }
 
 /* ---- For the owner ------------------------------------------------------------------------- */
 
 tth_stream *tth_session_open(tth_session *session, void *user, tth_out *out) {
-  tth_stream *stream = calloc(1, sizeof *stream);
+  tth_stream *stream = tth_stream_new();
   if (!stream) return NULL;
   stream->state = TTH_STREAM_QUEUED;
   stream->user = user;

@@ -3,15 +3,18 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { WORDS = 4, STRIDE = WORDS * sizeof(uint64_t) };
+enum { WORD = sizeof(uint64_t), STRIDE = 4 * WORD };
 
-/* Whether STRIDE bytes are all in 1..127. */
-static bool plain(const uint8_t *at) {
-  uint64_t words[WORDS], odd = 0;
-  memcpy(words, at, sizeof words);
+/* Whether so many words' bytes are all in 1..127. */
+static inline bool plain(const uint8_t *at, size_t count) {
+  uint64_t odd = 0;
   /* With no high bit anywhere, subtracting 1 from each byte borrows into a high bit exactly where a byte is 0, or
    * above one that is. */
-  for (size_t i = 0; i < WORDS; i++) odd |= words[i] | (words[i] - UINT64_C(0x0101010101010101));
+  for (size_t i = 0; i < count; i++) {
+    uint64_t word;
+    memcpy(&word, at + i * WORD, WORD);
+    odd |= word | (word - UINT64_C(0x0101010101010101));
+  }
   return (odd & UINT64_C(0x8080808080808080)) == 0;
 }
 
@@ -33,8 +36,12 @@ static size_t sequence(const uint8_t *at, size_t len) {
 size_t tth_utf8_prefix(const uint8_t *text, size_t len) {
   size_t at = 0;
   while (at < len) {
-    if (len - at >= STRIDE && plain(text + at)) {
+    if (len - at >= STRIDE && plain(text + at, STRIDE / WORD)) {
       at += STRIDE;
+      continue;
+    }
+    if (len - at >= WORD && plain(text + at, 1)) {
+      at += WORD;
       continue;
     }
     size_t used = sequence(text + at, len - at);

@@ -44,7 +44,9 @@ static void close_pair(fixture *f) {
   rmdir(f->dir);
 }
 
-static tth_pull wait_for_more(tst_probe *probe, bool block) { return probe->link->ops->wait(probe->link, block); }
+static tth_wait_result wait_for_more(tst_probe *probe, bool block) {
+  return probe->link->ops->wait(probe->link, block);
+}
 static void say(fixture *f) { assert_true(tst_probe_send_all(&f->server, 1, 100)); }
 static void assert_heard(fixture *f, int64_t count) {
   assert_true(tst_counter_wait(&f->client.batches, count, TST_BOUND_NS));
@@ -65,7 +67,7 @@ typedef struct waiter {
   tst_probe *probe;
   pthread_t thread;
   tst_counter begun, returns; /* waits */
-  _Atomic tth_pull last;
+  _Atomic tth_wait_result last;
 } waiter;
 
 static void *keep_waiting(void *data) {
@@ -74,7 +76,7 @@ static void *keep_waiting(void *data) {
     tst_counter_add(&w->begun, 1);
     w->last = wait_for_more(w->probe, true);
     tst_counter_add(&w->returns, 1);
-  } while (w->last == TTH_PULL_CAME);
+  } while (w->last == TTH_WAIT_CAME);
   return NULL;
 }
 
@@ -161,7 +163,7 @@ static void a_link_that_has_ended_takes_nothing(void **state) {
   open_pair(&f, true);
   assert_true(tst_probe_end(&f.client));
   assert_false(f.client.link->ops->send_now(f.client.link, &byte, 1));
-  assert_int_equal(wait_for_more(&f.client, true), TTH_PULL_PUSHED);
+  assert_int_equal(wait_for_more(&f.client, true), TTH_WAIT_PUSHED);
   f.client.link->ops->push(f.client.link);
   f.client.link->ops->poke(f.client.link);
   close_pair(&f);
@@ -175,7 +177,7 @@ static void nobody_but_the_transport_receives_unless_the_owner_allows_it(void **
   open_pair(&f, true);
   say(&f);
   assert_heard(&f, 1);
-  assert_int_equal(wait_for_more(&f.client, true), TTH_PULL_PUSHED);
+  assert_int_equal(wait_for_more(&f.client, true), TTH_WAIT_PUSHED);
   close_pair(&f);
 }
 
@@ -187,7 +189,7 @@ static void receive_in_waits(bool ipc) {
     /* The transport takes over when a test is held up for long; then it is tried again. */
     int64_t heard = tst_counter_get(&f.client.batches);
     say(&f);
-    while (tst_counter_get(&f.client.batches) == heard && wait_for_more(&f.client, true) == TTH_PULL_CAME) continue;
+    while (tst_counter_get(&f.client.batches) == heard && wait_for_more(&f.client, true) == TTH_WAIT_CAME) continue;
     assert_heard(&f, heard + 1);
     if (heard_here(&f)) break;
     assert_true(i < 49);
@@ -245,15 +247,15 @@ static void a_look_without_blocking_takes_only_what_has_come(void **state) {
   open_pair(&f, true);
   for (int i = 0; i < 50 && !(nothing && came); i++) {
     arm(&f);
-    tth_pull pull = wait_for_more(&f.client, false);
-    nothing |= pull == TTH_PULL_NOTHING;
-    assert_true(pull == TTH_PULL_NOTHING || pull == TTH_PULL_PUSHED);
+    tth_wait_result pull = wait_for_more(&f.client, false);
+    nothing |= pull == TTH_WAIT_NOTHING;
+    assert_true(pull == TTH_WAIT_NOTHING || pull == TTH_WAIT_PUSHED);
     int64_t heard = tst_counter_get(&f.client.batches);
     say(&f);
-    while ((pull = wait_for_more(&f.client, false)) == TTH_PULL_NOTHING) continue;
-    assert_true(pull == TTH_PULL_CAME || pull == TTH_PULL_PUSHED);
+    while ((pull = wait_for_more(&f.client, false)) == TTH_WAIT_NOTHING) continue;
+    assert_true(pull == TTH_WAIT_CAME || pull == TTH_WAIT_PUSHED);
     assert_heard(&f, heard + 1);
-    came |= pull == TTH_PULL_CAME && heard_here(&f);
+    came |= pull == TTH_WAIT_CAME && heard_here(&f);
   }
   assert_true(nothing && came);
   close_pair(&f);
@@ -269,7 +271,7 @@ static void a_poke_makes_a_waiting_thread_return(void **state) {
   for (int64_t i = 1; i <= 20 && tst_counter_get(&w.begun) == i; i++) { /* until the transport has taken over */
     f.client.link->ops->poke(f.client.link);
     assert_true(tst_counter_wait(&w.returns, i, TST_BOUND_NS));
-    assert_true(w.last != TTH_PULL_CAME || tst_counter_wait(&w.begun, i + 1, TST_BOUND_NS));
+    assert_true(w.last != TTH_WAIT_CAME || tst_counter_wait(&w.begun, i + 1, TST_BOUND_NS));
   }
   int64_t heard = tst_counter_get(&f.client.batches);
   say(&f);
@@ -296,7 +298,7 @@ static void after_a_push_no_wait_receives_what_is_sent_then(void **state) {
     assert_heard(&f, heard + 1);
     assert_false(pthread_equal(atomic_load(&f.client.receiver), w.thread));
     waiter_join(&w);
-    assert_int_equal(w.last, TTH_PULL_PUSHED);
+    assert_int_equal(w.last, TTH_WAIT_PUSHED);
   }
   close_pair(&f);
 }
@@ -312,7 +314,7 @@ static void end_during_wait(bool by_peer) {
     assert_true(tst_counter_wait(&f.client.closed, 1, TST_BOUND_NS));
     assert_false(pthread_equal(atomic_load(&f.client.closer), w.thread));
     waiter_join(&w);
-    assert_true(w.last == TTH_PULL_END || w.last == TTH_PULL_PUSHED);
+    assert_true(w.last == TTH_WAIT_END || w.last == TTH_WAIT_PUSHED);
     close_pair(&f);
   }
 }
