@@ -20,7 +20,8 @@
 #if defined(__GNUC__)
 #define TETHER_MUST_USE __attribute__((warn_unused_result))
 #define TETHER_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#define TETHER_CLEANUP(fn) __attribute__((cleanup(fn)))
+#define TETHER_CLEANUP(fn) \
+  __attribute__((cleanup(fn), unused)) /* held to the end of its scope, whether named again or not */
 #else
 #define TETHER_MUST_USE
 #define TETHER_PRINTF(fmt, args)
