@@ -119,7 +119,7 @@ static bool write_stamps(struct batch *batch, tth_frame_type type, const tth_sta
 
 /* Returns the stamp; 0: it does not fit. */
 static int64_t write_ping(tth_session *session, int64_t now_ns, struct batch *batch) {
-  int64_t stamp_ns = now_ns > session->stamp_ns ? now_ns : session->stamp_ns + 1;
+  int64_t next_ns = tether_time_add(session->stamp_ns, 1), stamp_ns = now_ns > next_ns ? now_ns : next_ns;
   if (!write_stamps(batch, TTH_PING, &(tth_stamps){.ping_left_ns = stamp_ns})) return 0;
   session->stamp_ns = stamp_ns;
   return stamp_ns;
