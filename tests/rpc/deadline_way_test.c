@@ -1,0 +1,119 @@
+/* The handler's deadline is the caller's, however long the way: through client, link and server, in virtual time. */
+#include "tests/support/ctx_sim.h"
+#include "tests/support/stream_test.h"
+
+#define MS TETHER_MS
+#define TIMEOUT_NS TETHER_SEC
+
+static struct stream_net *n;
+
+/* Moves both times on. */
+static void move(int64_t ns) {
+  ctx_sim_advance(ns);
+  tst_link_mem_advance(n->net, tether_now_ns());
+}
+
+static int setup(void **state) {
+  if (ctx_sim_setup(state) != 0 || stream_net_open(state, true, NULL, NULL) != 0) return -1;
+  n = *state;
+  move(0);
+  move(MS); /* connected, and what a new connection asks is answered */
+  return 0;
+}
+
+static int teardown(void **state) {
+  while (n->link) { /* one that lasted is replaced at once */
+    stream_net_break(n);
+    move(0);
+  }
+  return stream_net_teardown(state) == 0 && ctx_sim_teardown(state) == 0 ? 0 : -1;
+}
+
+static tether_call *start(int64_t reserve_ns) {
+  const tether_call_options options = {.timeout_ns = TIMEOUT_NS, .reserve_ns = reserve_ns};
+  return testing_v1_handed_client_both_start(n->client, tether_ctx_background(), &options, NULL, NULL);
+}
+
+/* How much earlier than the caller's the handler's deadline is. Ends the call. */
+static int64_t earlier_by(tether_call *c) {
+  tether_call *s = stream_take(&n->stats);
+  int64_t by_ns = tether_ctx_deadline_ns(tether_call_ctx(c)) - tether_ctx_deadline_ns(tether_call_ctx(s));
+  stream_finish(s, TETHER_OK, TETHER_OK);
+  move(0);
+  rpc_assert_code(c, TETHER_OK);
+  tether_call_unref(c);
+  return by_ns;
+}
+
+static void the_time_on_the_way_is_charged_to_the_call(void **state) {
+  (void)state;
+  tst_mem_delay(n->link, 200 * MS);
+  tether_call *c = start(-1);
+  move(200 * MS);
+  assert_int_equal(earlier_by(c), 0);
+}
+
+static void so_is_the_time_in_a_queue_on_the_way(void **state) {
+  (void)state;
+  tst_mem_hold(n->link, true);
+  tether_call *c = start(-1);
+  move(300 * MS);
+  tst_mem_hold(n->link, false);
+  move(0);
+  assert_int_equal(earlier_by(c), 0);
+}
+
+static void and_the_time_behind_other_batches_at_the_sender(void **state) {
+  (void)state;
+  tst_mem_room(n->link, 0); /* one batch at a time, */
+  tst_mem_hold(n->link, true);
+  tether_call *first = start(-1); /* which is this one's */
+  tether_call *c = start(-1);
+  move(300 * MS);
+  tst_mem_hold(n->link, false);
+  move(0);
+  assert_int_equal(earlier_by(first), 0);
+  assert_int_equal(earlier_by(c), 0);
+}
+
+static void the_reserve_comes_off(void **state) {
+  (void)state;
+  static const struct {
+    int64_t option_ns, reserve_ns;
+  } cases[] = {{0, 1 * MS}, /* the round trip took no time */ {30 * MS, 30 * MS}, {2 * TIMEOUT_NS, TIMEOUT_NS / 2}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    tether_call *c = start(cases[i].option_ns);
+    move(0);
+    assert_int_equal(earlier_by(c), cases[i].reserve_ns);
+  }
+}
+
+static void a_server_that_has_the_reserve_answers_before_the_caller_gives_up(void **state) {
+  (void)state;
+  tether_call *c = start(10 * MS);
+  move(0);
+  tether_call *s = stream_take(&n->stats);
+  move(TIMEOUT_NS - 10 * MS - 1);
+  assert_int_equal(tether_ctx_err(tether_call_ctx(s)), TETHER_OK);
+  move(1);
+  assert_int_equal(tether_ctx_err(tether_call_ctx(s)), TETHER_DEADLINE_EXCEEDED);
+  assert_int_equal(tether_ctx_err(tether_call_ctx(c)), TETHER_OK);
+  stream_finish(s, TETHER_OK, TETHER_DEADLINE_EXCEEDED);
+  move(0);
+  rpc_assert_code(c, TETHER_DEADLINE_EXCEEDED);
+  assert_true(tether_now_ns() < tether_ctx_deadline_ns(tether_call_ctx(c)));
+  tether_call_unref(c);
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      CASE(the_time_on_the_way_is_charged_to_the_call),
+      CASE(so_is_the_time_in_a_queue_on_the_way),
+      CASE(and_the_time_behind_other_batches_at_the_sender),
+      CASE(the_reserve_comes_off),
+      CASE(a_server_that_has_the_reserve_answers_before_the_caller_gives_up),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
