@@ -95,16 +95,16 @@ void tth_nng_look_again(tth_nng_link *link, nng_aio *aio);
 void tth_nng_receive_first(tth_nng_link *link);
 
 /* recv_aio's and lease_aio's. */
-void tth_nng_receive_callback(void *link);
-void tth_nng_lease_callback(void *link);
+void tth_nng_receive_callback(void *arg);
+void tth_nng_lease_callback(void *arg);
 
 /* nng's threads receive from now on; a receive that a thread waits for ends with `error`. Under a hold. */
 void tth_nng_push_now(tth_nng_link *link, int error);
 
 /* Three of tth_link_ops. */
-tth_wait_result tth_nng_wait(tth_link *link, bool block);
-void tth_nng_poke(tth_link *link);
-void tth_nng_push(tth_link *link);
+tth_wait_result tth_nng_wait(tth_link *base, bool block);
+void tth_nng_poke(tth_link *base);
+void tth_nng_push(tth_link *base);
 
 /* ---- link_nng_send.c ------------------------------------------------------------------------- */
 
@@ -112,10 +112,10 @@ void tth_nng_push(tth_link *link);
 void tth_nng_send_more(tth_nng_link *link, void (*drop_own)(tth_nng_link *link));
 
 /* send_aio's. */
-void tth_nng_send_callback(void *link);
+void tth_nng_send_callback(void *arg);
 
 /* Two of tth_link_ops. */
-void tth_nng_send(tth_link *link, const uint8_t *batch, size_t len);
-bool tth_nng_send_now(tth_link *link, const uint8_t *batch, size_t len);
+void tth_nng_send(tth_link *base, const uint8_t *batch, size_t len);
+bool tth_nng_send_now(tth_link *base, const uint8_t *batch, size_t len);
 
 #endif

@@ -170,8 +170,8 @@ static bool next_message(tth_nng_link *link, const uint8_t **message, uint64_t *
 }
 
 static void bytes_received(tth_nng_link *link, size_t count, next who) {
-  const uint8_t *message, *following;
-  uint64_t len, following_len;
+  const uint8_t *message, *following = NULL;
+  uint64_t len, following_len = 0;
   bool burst = false;
   tth_sp_reader_filled(&link->reader, count);
   for (bool is_one = next_message(link, &message, &len); is_one;) {
