@@ -10,7 +10,7 @@
  *       └──holds 0 after a failure──> greeted(failure)       └─ (a link closed while IDLE ends as soon as it starts)
  *                                           └──free
  *
- * Whoever uses the link's memory has a hold: the receiving chain, the send under way, the watch, the lease, and every
+ * Whoever uses the link's memory has a hold: the receiving chain, the send under way, the watch, and every
  * caller of ours while inside. The first failure (or close) sets `ending`, closes the stream and aborts what is
  * under way; no new operation begins after that; each one under way ends and drops its hold; the last drop ends the
  * stage, so that nothing can follow `closed`. A caller of ours never runs `closed` itself: it sends the news through
@@ -98,7 +98,7 @@ void tth_nng_end(tth_nng_link *link, int error, const char *why) {
   nng_aio_abort(link->recv_aio, NNG_ECLOSED);
   if (link->watch_aio) nng_aio_abort(link->watch_aio, NNG_ECLOSED);
   tth_nng_push_now(link, NNG_ECLOSED);
-  if (link->lease_aio) nng_aio_abort(link->lease_aio, NNG_ECLOSED);
+  if (link->pull_aio) tth_nng_lease_end(link);
 }
 
 void tth_nng_fail(tth_nng_link *link, const char *format, ...) {
@@ -153,7 +153,6 @@ static void release(tth_nng_link *link) {
   nng_aio_reap(link->send_aio);
   nng_aio_reap(link->now_aio);
   nng_aio_reap(link->pull_aio);
-  nng_aio_reap(link->lease_aio);
   nng_aio_reap(link->watch_aio);
   tth_sp_reader_fini(&link->reader);
   free(link->join);
@@ -198,15 +197,6 @@ void tth_nng_link_greet(tth_nng_link *link, int64_t timeout_ns, tth_nng_greeted_
 
 void tth_nng_link_abort(tth_nng_link *link, const char *why) { tth_nng_end(link, 0, why); }
 
-/* What a thread needs to receive itself; without memory none does. */
-static void make_pull(tth_nng_link *link) {
-  if (nng_aio_alloc(&link->lease_aio, tth_nng_lease_callback, link) == 0 &&
-      nng_aio_alloc(&link->pull_aio, NULL, NULL) == 0)
-    return;
-  nng_aio_reap(link->lease_aio);
-  link->lease_aio = NULL;
-}
-
 static void link_start(tth_link *base, const tth_link_events *events, void *owner) {
   tth_nng_link *link = tth_nng_link_of(base);
   link->events = events;
@@ -214,7 +204,8 @@ static void link_start(tth_link *base, const tth_link_events *events, void *owne
   link->stage = TTH_NNG_OPEN;
   link->end_ns = TETHER_FOREVER;
   tth_nng_hold(link); /* ours */
-  if (events->may_pull && link->now_aio) make_pull(link);
+  if (events->may_pull && link->now_aio && tth_nng_lease_start())
+    (void)nng_aio_alloc(&link->pull_aio, NULL, NULL); /* without memory only nng's threads receive */
   if (link->watch_aio) {
     tth_nng_hold(link);
     watch_more(link);

@@ -18,7 +18,7 @@ extern _Atomic int64_t tth_link_nng_greeting_timeout_ns;
 
 /* After how long without a `wait` nng's threads receive again, at most twice that: 10 ms. Tests lengthen it, so that a
  * wait that was missed shows. */
-extern _Atomic int tth_link_nng_lease_ms;
+void tth_link_nng_set_lease(int64_t ns);
 
 /* ---- Addresses (link_nng_url.c) -------------------------------------------------------------- */
 

@@ -19,7 +19,6 @@ struct tth_nng_link {
   nng_aio *send_aio;
   nng_aio *now_aio;   /* ipc and tcp only; without a callback */
   nng_aio *pull_aio;  /* where somebody may pull; without a callback */
-  nng_aio *lease_aio; /* with pull_aio */
   nng_aio *watch_aio; /* TLS and ws only */
   uint8_t *join;      /* TLS only: TTH_NNG_JOIN_MAX bytes */
   tth_nng_kind kind;
@@ -30,9 +29,11 @@ struct tth_nng_link {
   _Atomic bool ending;
   _Atomic int pull;
   _Atomic bool want_push;
-  _Atomic bool leased; /* lease_aio is under way */
   _Atomic unsigned waits;
-  unsigned lease_waits;   /* lease_aio's */
+  _Atomic bool leased; /* written under the lock of link_nng_lease.c, as the next three are */
+  tth_nng_list_node lease_node;
+  unsigned lease_waits;
+  tth_nng_link *lease_over;
   _Atomic int send_error; /* of a send that failed in an open link: what has come is still to be received */
 
   /* Written by who sets `ending`, read once holds is 0. */
@@ -94,9 +95,11 @@ void tth_nng_look_again(tth_nng_link *link, nng_aio *aio);
 /* Begins the first receive of a stage, with a hold for the receiving chain. */
 void tth_nng_receive_first(tth_nng_link *link);
 
-/* recv_aio's and lease_aio's. */
+/* recv_aio's. */
 void tth_nng_receive_callback(void *arg);
-void tth_nng_lease_callback(void *arg);
+
+/* Takes the receiving chain from an armed pull_aio to recv_aio's callback. Under a hold. */
+void tth_nng_push_back(tth_nng_link *link);
 
 /* nng's threads receive from now on; a receive that a thread waits for ends with `error`. Under a hold. */
 void tth_nng_push_now(tth_nng_link *link, int error);
@@ -105,6 +108,17 @@ void tth_nng_push_now(tth_nng_link *link, int error);
 tth_wait_result tth_nng_wait(tth_link *base, bool block);
 void tth_nng_poke(tth_link *base);
 void tth_nng_push(tth_link *base);
+
+/* ---- link_nng_lease.c ------------------------------------------------------------------------ */
+
+/* Before anything is armed. False: there is no thread to look after it. */
+TETHER_MUST_USE bool tth_nng_lease_start(void);
+
+/* Has the armed receive looked after, if it is not yet. Under a hold. */
+void tth_nng_lease(tth_nng_link *link);
+
+/* Not any more: the link is ending. */
+void tth_nng_lease_end(tth_nng_link *link);
 
 /* ---- link_nng_send.c ------------------------------------------------------------------------- */
 

@@ -13,7 +13,7 @@
  * An aio without a callback ends on nng's poller, which wakes the thread that waits for it: one thread less between the
  * socket and a caller that blocks. The price is that nobody looks while no such thread is there. So the owner says when
  * the next receive may be left to one (may_pull), whoever needs the link's own threads says so (push), and after
- * tth_link_nng_lease_ms without a wait they take over by themselves.
+ * a while without a wait they take over by themselves (link_nng_lease.c).
  *
  * No thread can be missed: push, end, and a wait that comes too early set their word before they look for ARMED, and
  * whoever arms sets ARMED before it looks for their word. */
@@ -22,8 +22,6 @@
 #include "rpc/link_nng_impl.h"
 
 #define DRAIN_NS TETHER_SEC
-
-_Atomic int tth_link_nng_lease_ms = 10;
 
 /* ---- The next receive ----------------------------------------------------------------------- */
 
@@ -53,8 +51,7 @@ static void hand_over(tth_nng_link *link) {
   if (nng_aio_begin(link->recv_aio)) nng_aio_finish(link->recv_aio, 0);
 }
 
-/* Takes the chain from an armed pull_aio to recv_aio's callback. Under a hold. */
-static void push_back(tth_nng_link *link) {
+void tth_nng_push_back(tth_nng_link *link) {
   int armed = TTH_NNG_ARMED;
   if (!atomic_compare_exchange_strong(&link->pull, &armed, TTH_NNG_TAKEN)) return;
   nng_aio_abort(link->pull_aio, NNG_ECANCELED);
@@ -65,36 +62,15 @@ static void push_back(tth_nng_link *link) {
 void tth_nng_push_now(tth_nng_link *link, int error) {
   if (!link->pull_aio) return;
   atomic_store(&link->want_push, true);
-  push_back(link);
+  tth_nng_push_back(link);
   nng_aio_abort(link->pull_aio, error); /* a thread waits for it */
-}
-
-/* Sees to it that somebody looks after the armed receive in a while. Under a hold. */
-static void lease(tth_nng_link *link) {
-  if (atomic_exchange(&link->leased, true)) return;
-  tth_nng_hold(link);
-  nng_sleep_aio(tth_link_nng_lease_ms, link->lease_aio);
-  tth_nng_look_again(link, link->lease_aio);
-}
-
-void tth_nng_lease_callback(void *arg) {
-  tth_nng_link *link = arg;
-  unsigned waits = atomic_load(&link->waits);
-  if (waits == link->lease_waits && atomic_load(&link->pull) == TTH_NNG_ARMED) {
-    if (!atomic_load(&link->ending)) link->events->unled(link->owner);
-    push_back(link);
-  }
-  link->lease_waits = waits;
-  atomic_store(&link->leased, false);
-  if (atomic_load(&link->pull) == TTH_NNG_ARMED && !atomic_load(&link->ending)) lease(link);
-  tth_nng_drop(link);
 }
 
 /* Leaves what is under way to whoever takes it. Under a hold of the caller's own: the chain's may be gone. */
 static void leave_armed(tth_nng_link *link) {
   atomic_store(&link->pull, TTH_NNG_ARMED);
-  lease(link);
-  if (atomic_load(&link->want_push) || atomic_load(&link->ending)) push_back(link);
+  tth_nng_lease(link);
+  if (atomic_load(&link->want_push) || atomic_load(&link->ending)) tth_nng_push_back(link);
 }
 
 /* The next receive is for who waits for it. The receiving chain's hold goes on. */

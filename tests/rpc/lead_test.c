@@ -124,13 +124,13 @@ static int setup(void **state) {
 }
 
 static int teardown(void **state) {
-  tth_link_nng_lease_ms = 10;
+  tth_link_nng_set_lease(10 * TETHER_MS);
   return rpc_fixture_close(state);
 }
 
 /* Nobody takes over: who is missed stays missed. */
 static int setup_without_help(void **state) {
-  tth_link_nng_lease_ms = 3600 * 1000;
+  tth_link_nng_set_lease(3600 * TETHER_SEC);
   return setup(state);
 }
 
