@@ -6,6 +6,10 @@
 #include "tests/support/ctx_test.h"
 #include "tests/support/stream_sim.h"
 
+/* The library's random numbers (back-off, places in tables) follow from the seed too. */
+void __wrap_tth_random(void *bytes, size_t len);
+void __wrap_tth_random(void *bytes, size_t len) { stream_sim_random(bytes, len); }
+
 #define SEEDS CTX_TEST_ROUNDS(120)
 
 static bool is_one_seed(void) { return getenv("TETHER_SEED"); }

@@ -33,4 +33,7 @@ typedef struct stream_sim_totals {
 TETHER_MUST_USE bool stream_sim_run(uint64_t seed, stream_sim_faults faults, stream_sim_totals *totals, char *why,
                                     size_t why_size);
 
+/* Random bytes that follow from the seed, for a program that links the library's own (tth_random) to them. */
+void stream_sim_random(void *bytes, size_t len);
+
 #endif
