@@ -156,7 +156,7 @@ static void attempt_failed(tether_client *client, const char *why) {
 }
 
 static void on_event(void *owner, tth_conn *conn, tth_event *event);
-static void on_lost(void *owner, tth_conn *conn, tether_call *call, const char *why);
+static void on_lost(void *owner, tth_conn *conn, tether_call *call, bool left, const char *why);
 static void on_closed(void *owner, tth_conn *conn, const char *why);
 static const tth_conn_ops conn_ops = {.event = on_event, .lost = on_lost, .closed = on_closed};
 
@@ -262,8 +262,7 @@ static void on_goaway(tether_client *client, tth_conn *conn) {
     if (call) call->stream = NULL;
     tth_conn_unlock(conn);
     if (!call) break;
-    tth_client_call_end(call, TETHER_UNAVAILABLE, tether_cause_text(cause), cause);
-    tether_call_unref(call); /* the stream's reference */
+    tth_client_call_unsent(call, TETHER_UNAVAILABLE, cause);
   }
   tether_cause_unref(cause);
   if (current) arm(client, delay);
@@ -284,10 +283,10 @@ static void on_event(void *owner, tth_conn *conn, tth_event *event) {
   }
 }
 
-static void on_lost(void *owner, tth_conn *conn, tether_call *call, const char *why) {
+static void on_lost(void *owner, tth_conn *conn, tether_call *call, bool left, const char *why) {
   (void)owner;
   (void)conn;
-  tth_client_call_lost(call, why);
+  tth_client_call_lost(call, left, why);
 }
 
 static void on_closed(void *owner, tth_conn *conn, const char *why) {

@@ -54,6 +54,8 @@ static const char *release(tether_call *call, const tether_cause *cause) {
       call->c.left_ns = call->stream->left_ns;
       unref_stream = !tth_session_cancel(session, call->stream, cause, wait_below_ns(call));
       call->stream = NULL;
+    } else if (call->stream && call->stream->state == TTH_STREAM_QUEUED) {
+      opened = false; /* the connection is lost and about to give it back */
     }
     tth_conn_unlock(conn);
   }
@@ -187,9 +189,15 @@ tether_code tether_call_cancel_and_wait(tether_call *call, const tether_cause *c
   return TETHER_OK;
 }
 
-void tth_client_call_lost(tether_call *call, const char *why) {
+void tth_client_call_unsent(tether_call *call, tether_code code, const tether_cause *cause) {
+  mark_gone(call, TTH_GONE_UNSENT, 0);
+  tth_client_call_end(call, code, tether_cause_text(cause), cause);
+  tether_call_unref(call);
+}
+
+void tth_client_call_lost(tether_call *call, bool left, const char *why) {
   /* What runs at a peer that nobody hears of any more counts as running. */
-  mark_gone(call, TTH_GONE_LOST, 1);
+  mark_gone(call, left ? TTH_GONE_LOST : TTH_GONE_UNSENT, left ? 1 : 0);
   char message[512];
   tether_client *client = call->c.client;
   pthread_mutex_lock(&client->mu);

@@ -243,11 +243,13 @@ static void on_closed(void *owner, const char *why) {
   for (;;) {
     pthread_mutex_lock(&conn->mu);
     conn->closed = true;
-    tether_call *call = tth_session_pop_user(conn->session);
+    tether_call *call = tth_session_pop_queued(conn->session);
+    bool left = !call;
+    if (!call) call = tth_session_pop_user(conn->session);
     if (call) call->stream = NULL;
     pthread_mutex_unlock(&conn->mu);
     if (!call) break;
-    conn->ops->lost(conn->owner, conn, call, why);
+    conn->ops->lost(conn->owner, conn, call, left, why);
   }
   conn->ops->closed(conn->owner, conn, why);
 }

@@ -90,7 +90,7 @@ static tth_out *encode_end(tether_call *call, const tether_limits *peer) {
     call->code = TETHER_RESOURCE_EXHAUSTED;
     tth_call_set_message(call, "the reply is larger than the client takes");
   }
-  tth_end end = {.running = call->cause ? tth_recorder_running(call->s.recorder) : 0};
+  tth_end end = {.running = tth_recorder_running(call->s.recorder)};
   if (call->code != TETHER_OK || call->s.explain) end.ledger = pack_ledger(call);
   if (tth_encode_reply(call, &end, &out) != TETHER_OK) out = NULL;
   free(end.ledger.data);
@@ -177,9 +177,12 @@ void tth_server_call_cancel(tether_call *call, const tether_cause *cause) {
   end_unhandled(call, shutdown ? TETHER_UNAVAILABLE : TETHER_CANCELLED, tether_cause_text(cause));
 }
 
+/* A detached call does without its caller, once its request is there. */
+static bool goes_on(tether_call *call) { return call->s.detached && atomic_load(&call->s.taken); }
+
 void tth_server_call_lost(tether_call *call, const char *why) {
   char text[256];
-  if (!call->s.detached) {
+  if (!goes_on(call)) {
     snprintf(text, sizeof text, "the caller is gone: %s", why);
     tether_cause *cause = tether_cause_new(TETHER_CAUSE_PEER_LOST, NULL, text);
     call->s.lost = true;
@@ -429,7 +432,7 @@ static void on_cancel(tether_call *call, const tth_event *event, const tether_li
   ProtobufCMessage *message = NULL;
   char why[160];
   tether_cause *cause = NULL;
-  if (call->s.detached) return; /* it goes on; the caller has recorded its leaving */
+  if (goes_on(call)) return; /* the caller has recorded its leaving */
   if (tth_call_unpack_small(call, &tether__v1__cancel__descriptor, event, limits, why, sizeof why, &message) ==
       TETHER_OK) {
     const Tether__V1__Cancel *cancel = (const Tether__V1__Cancel *)message;
