@@ -57,7 +57,7 @@ static tether_code grow(const tether_ctx *ctx, tether_call *call, const Bench__V
     tether_ctx_after_func(ctx, &branch->after, NULL, leaf_ended, branch);
     return TETHER_OK;
   }
-  const tether_call_options options = {.wait_for_ready = true};
+  const tether_call_options options = {.wait_for_ready = true, .reserve_ns = request->answer ? -1 : 0};
   Bench__V1__Branch below = BENCH__V1__BRANCH__INIT;
   below.widths = request->widths + 1;
   below.n_widths = request->n_widths - 1;
@@ -155,8 +155,8 @@ static int64_t drift_once(const bench_options *options, tether_client *client) {
   request.n_widths = (size_t)options->hops - 1;
   request.answer = true;
   TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), 2 * TETHER_SEC);
-  TETHER_SCOPED_CALL tether_call *call =
-      bench_v1_tree_client_grow(client, ctx, &request, &(tether_call_options){.wait_for_ready = true});
+  TETHER_SCOPED_CALL tether_call *call = bench_v1_tree_client_grow(
+      client, ctx, &request, &(tether_call_options){.wait_for_ready = true, .reserve_ns = -1});
   if (tether_call_code(call) != TETHER_OK) bench_fail("a call failed: %s", tether_call_message(call));
   return llabs(bench_count(BENCH_DEADLINE_NS) - tether_ctx_deadline_ns(ctx));
 }
