@@ -102,7 +102,8 @@ typedef struct tether_call_options {
   const tether_metadata *metadata; /* sent along; copied before the function returns */
   int64_t reserve_ns;  /* kept back from the deadline that the server is given, so that its answer, which says more
                           than our own giving up, arrives in time. 0: measured, half the smallest round trip and 1 ms,
-                          at most an eighth of what is left; negative: none */
+                          at most an eighth of what is left; > 0: that much, at most half of what is left;
+                          negative: none */
   int64_t detached_ns; /* > 0: the handler gets this bound of its own instead of the deadline, and goes on when
                           the caller leaves. 0: it is bound to the caller */
   bool explain;        /* bring back the ledger (tether/ledger.h) of a successful call too */
