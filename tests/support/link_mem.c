@@ -155,7 +155,12 @@ static void deliver_locked(tst_mem_net *net, const choice *next) {
       room_locked(link->peer);
     }
   }
+  const tst_mem_watch *watch = link->watch;
+  void *watch_data = link->watch_data;
   pthread_mutex_unlock(&net->lock);
+  if (watch && event->kind == BATCH) watch->receives(watch_data, event->bytes, event->len);
+  if (watch && event->kind == SENT) watch->sent(watch_data);
+  if (watch && event->kind == CLOSED) watch->closed(watch_data, event->why);
   if (event->kind == BATCH)
     events->received(owner, event->bytes, event->len);
   else if (event->kind == SENT)
@@ -211,6 +216,12 @@ void tst_link_mem_advance(tst_mem_net *net, int64_t now_ns) {
     pthread_mutex_unlock(&net->lock);
     if (!more) return;
   }
+}
+
+void tst_mem_net_move(tst_mem_net *net, int64_t now_ns) {
+  pthread_mutex_lock(&net->lock);
+  if (net->now_ns < now_ns) net->now_ns = now_ns;
+  pthread_mutex_unlock(&net->lock);
 }
 
 /* ---- Nets ----------------------------------------------------------------------------------- */
@@ -297,6 +308,8 @@ static bool send_one(tth_link *base, const uint8_t *batch, size_t len, bool now)
   mem_link *link = of(base);
   tst_mem_net *net = link->net;
   if (len == 0 || len > TTH_BATCH_MAX) tst_mem_misuse("a batch that is empty or too large");
+  mem_event *event = tst_mem_event_new(BATCH, batch, len);
+  if (link->watch) link->watch->sends(link->watch_data, event->bytes, len);
   pthread_mutex_lock(&net->lock);
   if (!link->started) tst_mem_misuse("send before start");
   if (!link->ending) {
@@ -306,7 +319,8 @@ static bool send_one(tth_link *base, const uint8_t *batch, size_t len, bool now)
     link->stats.bytes_sent += len;
     if (link->peer && !link->peer->ending) {
       int64_t due_ns = tether_time_add(tst_mem_now_locked(net), link->delay_ns);
-      tst_mem_push_locked(net, &link->peer->inbox, tst_mem_event_new(BATCH, batch, len), due_ns);
+      tst_mem_push_locked(net, &link->peer->inbox, event, due_ns);
+      event = NULL;
     }
     link->under_way += len;
     now = now && is_prompt_locked(net, link);
@@ -316,6 +330,8 @@ static bool send_one(tth_link *base, const uint8_t *batch, size_t len, bool now)
     now = false;
   }
   pthread_mutex_unlock(&net->lock);
+  free(event);
+  if (now && link->watch) link->watch->sent(link->watch_data);
   return now;
 }
 
@@ -396,6 +412,20 @@ tth_link *tst_mem_other_end(tth_link *link) {
   return peer ? &peer->base : NULL;
 }
 
+void tst_mem_watch_link(tth_link *link, const tst_mem_watch *watch, void *data) {
+  pthread_mutex_lock(&of(link)->net->lock);
+  of(link)->watch = watch;
+  of(link)->watch_data = data;
+  pthread_mutex_unlock(&of(link)->net->lock);
+}
+
+void *tst_mem_owner(tth_link *link) {
+  pthread_mutex_lock(&of(link)->net->lock);
+  void *owner = of(link)->owner;
+  pthread_mutex_unlock(&of(link)->net->lock);
+  return owner;
+}
+
 /* ---- Faults --------------------------------------------------------------------------------- */
 
 void tst_mem_delay(tth_link *link, int64_t delay_ns) {
@@ -407,6 +437,13 @@ void tst_mem_delay(tth_link *link, int64_t delay_ns) {
 void tst_mem_hold(tth_link *link, bool held) {
   pthread_mutex_lock(&of(link)->net->lock);
   if (of(link)->peer) of(link)->peer->held = held;
+  pthread_cond_broadcast(&of(link)->net->changed);
+  pthread_mutex_unlock(&of(link)->net->lock);
+}
+
+void tst_mem_hold_incoming(tth_link *link, bool held) {
+  pthread_mutex_lock(&of(link)->net->lock);
+  of(link)->held = held;
   pthread_cond_broadcast(&of(link)->net->changed);
   pthread_mutex_unlock(&of(link)->net->lock);
 }

@@ -45,6 +45,9 @@ size_t tst_link_mem_pump(tst_mem_net *net);
 /* Manual: moves time to `now_ns`, stopping and delivering wherever something is due on the way. */
 void tst_link_mem_advance(tst_mem_net *net, int64_t now_ns);
 
+/* Manual: moves time to `now_ns` and delivers nothing. */
+void tst_mem_net_move(tst_mem_net *net, int64_t now_ns);
+
 /* ---- Links ---------------------------------------------------------------------------------- */
 
 /* Two connected links, as after a handshake. */
@@ -55,6 +58,9 @@ void tst_mem_delay(tth_link *link, int64_t delay_ns);
 
 /* While held, nothing that `link` sends or has sent arrives, nor news of its end; released, it arrives. */
 void tst_mem_hold(tth_link *link, bool held);
+
+/* The same for what comes to `link`, also when the other end has been freed. */
+void tst_mem_hold_incoming(tth_link *link, bool held);
 
 /* How many bytes may be on their way before `sent` waits; default 256 KiB. 0: `sent` means arrived. */
 void tst_mem_room(tth_link *link, size_t bytes);
@@ -70,6 +76,19 @@ typedef struct tst_mem_stats {
   uint64_t batches_received, bytes_received; /* that `received` was called with */
 } tst_mem_stats;
 tst_mem_stats tst_mem_stats_of(tth_link *link);
+
+/* What a link does, told without locks just before it does it (`sent` also when no owner is told, by send_now). All
+ * must be there. */
+typedef struct tst_mem_watch {
+  void (*sends)(void *data, uint8_t *batch, size_t len); /* on its way; may change the bytes and tst_mem_delay */
+  void (*receives)(void *data, const uint8_t *batch, size_t len);
+  void (*sent)(void *data);
+  void (*closed)(void *data, const char *why);
+} tst_mem_watch;
+void tst_mem_watch_link(tth_link *link, const tst_mem_watch *watch, void *data);
+
+/* Whoever the link was started for; NULL before. */
+void *tst_mem_owner(tth_link *link);
 
 /* ---- As a transport ------------------------------------------------------------------------- */
 

@@ -39,6 +39,8 @@ typedef struct mem_link {
   bool ending;  /* its own closed is queued */
   bool closed;  /* and delivered */
   tst_mem_stats stats;
+  const tst_mem_watch *watch; /* may be NULL */
+  void *watch_data;
   char name[32];
 } mem_link;
 
