@@ -17,6 +17,8 @@
 /* A batch that makes this much to send is not waited for to its end, so that both sides work at once. */
 #define UNCORK_AT ((size_t)4 * 1024)
 #define OUT_TARGET ((size_t)256 * 1024)
+/* So many batches in a row that take a quarter of the buffer halve it. */
+#define OUT_SMALL_MOST 32
 
 /* A batch is sent at once as often as this by one thread, which may be a caller; then the link's threads go on. */
 #define SENDS_AT_ONCE 4
@@ -40,6 +42,7 @@ struct tth_conn {
   unsigned lone; /* blocking calls in a row that had the connection to themselves */
   uint8_t *out;  /* the batch on its way while `sending` */
   size_t out_capacity;
+  unsigned out_small; /* batches in a row that took little of it */
 };
 
 tth_conn *tth_conn_new(tth_link *link, tth_role role, const tether_limits *limits, const tth_conn_ops *ops,
@@ -81,18 +84,32 @@ void tth_conn_unref(tth_conn *conn) {
 
 const char *tth_conn_peer(const tth_conn *conn) { return conn->link->ops->peer(conn->link); }
 const tether_limits *tth_conn_peer_limits(const tth_conn *conn) { return tth_session_peer_limits(conn->session); }
+size_t tth_conn_out_bytes(tth_conn *conn) {
+  pthread_mutex_lock(&conn->mu);
+  size_t bytes = conn->out_capacity;
+  pthread_mutex_unlock(&conn->mu);
+  return bytes;
+}
+
 tth_conn_node *tth_conn_node_of(tth_conn *conn) { return &conn->node; }
 
-/* Makes room for the next batch. A bigger buffer is welcome, but only the room for one piece is needed. */
+/* Makes room for the next batch. A bigger buffer is welcome, but only the room for one piece is needed; after a while
+ * of small batches a smaller one is. */
 static bool make_room_locked(tth_conn *conn) {
   size_t want = tth_session_pending(conn->session), need = tth_session_min_fill(conn->session);
   if (want > OUT_TARGET) want = OUT_TARGET;
   if (want < need) want = need;
-  if (want <= conn->out_capacity) return true;
-  uint8_t *grown = malloc(want);
-  if (!grown) return need <= conn->out_capacity;
+  if (want <= conn->out_capacity) {
+    bool small = want <= conn->out_capacity / 4 && conn->out_capacity > OUT_MIN;
+    conn->out_small = small ? conn->out_small + 1 : 0;
+    if (conn->out_small < OUT_SMALL_MOST) return true;
+    want = conn->out_capacity / 2 > OUT_MIN ? conn->out_capacity / 2 : OUT_MIN;
+  }
+  conn->out_small = 0;
+  uint8_t *other = malloc(want);
+  if (!other) return need <= conn->out_capacity;
   free(conn->out);
-  conn->out = grown;
+  conn->out = other;
   conn->out_capacity = want;
   return true;
 }

@@ -79,6 +79,9 @@ const char *tth_conn_peer(const tth_conn *conn);
 /* What the peer's HELLO announced, for those who learnt of it by a call or an event: it does not change any more. */
 const tether_limits *tth_conn_peer_limits(const tth_conn *conn);
 
+/* The size of its send buffer, for tests. */
+size_t tth_conn_out_bytes(tth_conn *conn);
+
 /* The owner may chain its connections through this. */
 typedef struct tth_conn_node {
   tth_conn *prev, *next;
