@@ -89,7 +89,7 @@ struct tether_call {
       /* the stream's end: TRAILERS, or the connection's loss */
       _Atomic uint32_t gone; /* one of TTH_STREAM_... below */
       _Atomic uint32_t running;
-      _Atomic int64_t wait_ns; /* for CANCEL */
+      _Atomic int64_t wait_ns; /* for CANCEL; not 0: somebody may wait for `gone` */
     } c;
     struct { /* server */
       tether_server *server;

@@ -22,7 +22,7 @@
 static void mark_gone(tether_call *call, uint32_t how, uint32_t running) {
   atomic_store(&call->c.running, running);
   if (atomic_exchange(&call->c.gone, how) != TTH_GONE_NOT_YET) return;
-  tth_futex_wake_all(&call->c.gone);
+  if (atomic_load(&call->c.wait_ns)) tth_futex_wake_all(&call->c.gone); /* who waits has set it before it looked */
   if (call->c.opened) tth_recorder_call_closed(call->c.recorder, running);
 }
 
