@@ -1,0 +1,14 @@
+/* A client and a server that says anything (call_world.h). */
+#include "tests/fuzz/call_world.h"
+
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+  (void)argc;
+  (void)argv;
+  world_init(false);
+  return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
+  world_run(true, input, size);
+  return 0;
+}

@@ -1,0 +1,7 @@
+/* The client's half of the protocol's state machine against a peer that says anything (session_driver.h). */
+#include "tests/fuzz/session_driver.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
+  driver_run(TTH_CLIENT, input, size);
+  return 0;
+}
