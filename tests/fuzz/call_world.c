@@ -9,7 +9,7 @@
 #include <tether/ledger.h>
 
 #define STEPS_MOST 1000
-#define MEMORY_MOST ((size_t)16 * 1024 * 1024)
+#define MEMORY_MOST ((size_t)8 * 1024 * 1024)
 
 world the_world;
 

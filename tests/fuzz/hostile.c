@@ -32,7 +32,7 @@ void hostile_frame(hostile *peer, fuzz_input *in) {
 
 void hostile_message(hostile *peer, fuzz_input *in) {
   static uint8_t filler[UINT16_MAX + 4];
-  uint8_t flags = fuzz_byte(in);
+  uint8_t code = fuzz_byte(in), flags = code & 15;
   uint32_t stream = hostile_stream(peer, fuzz_byte(in));
   size_t len = fuzz_number(in, 2), head = 0;
   if (flags & TTH_FLAG_FIRST) {
@@ -40,7 +40,8 @@ void hostile_message(hostile *peer, fuzz_input *in) {
     head = 4;
   }
   memset(filler + head, 'm', len); /* as protobuf: an unknown field of an unknown type, so no message */
-  add(peer, TTH_MESSAGE, flags, stream, filler, head + len);
+  for (unsigned times = 1u << (code >> 4) % 8; times > 0; times--)
+    add(peer, TTH_MESSAGE, flags, stream, filler, head + len);
 }
 
 static void put64(uint8_t *to, uint64_t value) {

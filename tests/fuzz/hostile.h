@@ -23,7 +23,8 @@ uint32_t hostile_stream(hostile *peer, uint8_t code);
 /* Adds a frame whose payload is in the input: type, flags, stream, length, bytes. */
 void hostile_frame(hostile *peer, fuzz_input *in);
 
-/* Adds a MESSAGE frame of filler: flags, stream, length; with FIRST the length announced for the whole message. */
+/* Adds a MESSAGE frame of filler: flags, and in their upper half how often, up to 128 times; stream; length; with FIRST
+ * the length announced for the whole message. */
 void hostile_message(hostile *peer, fuzz_input *in);
 
 /* Adds a PONG to the PING `asked` (32 bytes), with stamps that are near it or anything: a byte, two spans. */

@@ -301,6 +301,15 @@ static void call_server_more(void) {
   }
   byte(&s, n->say), byte(&s, 2);
   save(&s, "call_server", "many");
+  byte(&s, 0);
+  for (unsigned stream = 1; stream <= 6; stream++) {
+    frame(&s, n, TTH_HEADERS, 0, stream, payload, headers(payload, "/f/both", 0));
+    byte(&s, n->say), byte(&s, 2);
+    for (int i = 0; i < 42; i++) byte(&s, n->message), byte(&s, 7 << 4), byte(&s, stream), two(&s, 0);
+    byte(&s, n->say);
+  }
+  for (int i = 0; i < 40; i++) handler(&s, 0, 0);
+  save(&s, "call_server", "empty");
   byte(&s, 4);
   for (unsigned stream = 1; stream <= 2; stream++) {
     frame(&s, n, TTH_HEADERS, 0, stream, payload, headers(payload, stream == 1 ? "/f/unary" : "/f/timed", 0));

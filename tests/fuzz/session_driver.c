@@ -9,7 +9,7 @@
 #include "tests/fuzz/session_check.h"
 
 #define STEPS_MOST 2000
-#define MEMORY_MOST ((size_t)32 * 1024 * 1024)
+#define MEMORY_MOST ((size_t)8 * 1024 * 1024)
 
 /* ---- In ------------------------------------------------------------------------------------ */
 
