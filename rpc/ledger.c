@@ -21,6 +21,9 @@ const char *tether_phase_text(tether_phase phase) {
 
 static const char *text_of(const char *text) { return text ? text : ""; }
 
+/* A duration that a peer told: sums of some hundred do not overflow. */
+static int64_t told_ns(int64_t ns) { return ns < 0 ? 0 : ns > INT64_MAX >> 8 ? INT64_MAX >> 8 : ns; }
+
 static void set_cause(tether_ledger *row, const Tether__V1__Cause *cause) {
   tether_cause *known = tth_cause_from_wire(cause);
   row->cause = tether_cause_get_code(known);
@@ -36,9 +39,9 @@ static const tether_ledger *row_of_leg(tether_call *call, const Tether__V1__Leg 
   if (!row) return NULL;
   row->method = text_of(leg->method);
   row->hop = text_of(leg->peer);
-  row->started_ns = leg->started_ns;
-  row->took_ns = leg->took_ns;
-  row->waited_ns = leg->waited_ns;
+  row->started_ns = told_ns(leg->started_ns);
+  row->took_ns = told_ns(leg->took_ns);
+  row->waited_ns = told_ns(leg->waited_ns);
   row->connected = !leg->unconnected;
   row->code = leg->code <= TETHER_UNAUTHENTICATED ? (tether_code)leg->code : TETHER_UNKNOWN;
   set_cause(row, leg->cause);
@@ -60,9 +63,9 @@ static void add_hop(tether_call *call, tether_ledger *row, const ProtobufCBinary
   if (hop->name) row->hop = hop->name;
   row->answered = true;
   row->budget_ns = hop->has_budget_ns ? hop->budget_ns : TETHER_FOREVER;
-  row->queue_ns = hop->queue_ns;
-  row->own_ns = hop->own_ns;
-  row->wasted_ns = hop->wasted_ns;
+  row->queue_ns = told_ns(hop->queue_ns);
+  row->own_ns = told_ns(hop->own_ns);
+  row->wasted_ns = told_ns(hop->wasted_ns);
   row->detached = hop->detached;
   row->cut = hop->cut;
   row->children = children;
@@ -171,7 +174,8 @@ static void put(struct text *text, const char *format, ...) {
 
 /* One stretch of a bar, up to `to_ns`. */
 static int put_bar(struct text *text, char with, int at, int64_t to_ns, int64_t total_ns, int width) {
-  int to = total_ns > 0 ? (int)((double)to_ns / (double)total_ns * width + 0.5) : 0;
+  bool inside = to_ns > 0 && to_ns < total_ns; /* a peer's number may be any */
+  int to = inside ? (int)((double)to_ns / (double)total_ns * width + 0.5) : to_ns > 0 && total_ns > 0 ? width : 0;
   for (; at < to && at < width; at++) put(text, "%c", with);
   return at;
 }

@@ -65,7 +65,8 @@ static ProtobufCBinaryData pack_ledger(tether_call *call) {
   int64_t began_ns = call->s.began_ns ? call->s.began_ns : call->s.ended_ns;
   hop.name = (char *)tth_utf8_text(tether_origin());
   hop.has_budget_ns = call->s.deadline_ns != TETHER_FOREVER;
-  hop.budget_ns = call->s.deadline_ns - call->s.arrived_ns;
+  /* A peer may say any time; "over" needs no number. */
+  hop.budget_ns = call->s.deadline_ns > call->s.arrived_ns ? call->s.deadline_ns - call->s.arrived_ns : 0;
   hop.has_queue_ns = hop.has_own_ns = true;
   hop.queue_ns = began_ns - call->s.arrived_ns;
   hop.own_ns = call->s.ended_ns - began_ns;

@@ -12,7 +12,14 @@
 
 enum { DEFAULT_LIMIT = 20, MAX_LIMIT = 100, MAX_STREAM_LIMIT = 1000000 };
 
-#define FAIL(params, ...) (snprintf((params)->error, sizeof(params)->error, __VA_ARGS__), false)
+/* What is quoted may be no UTF-8, or be cut inside a character. */
+static bool make_plain(char *text) {
+  for (; *text; text++)
+    if ((unsigned char)*text >= 0x80) *text = '?';
+  return false;
+}
+
+#define FAIL(params, ...) (snprintf((params)->error, sizeof(params)->error, __VA_ARGS__), make_plain((params)->error))
 
 static bool is_utf8(const char *text) {
   json_t *string = json_string(text); /* NULL unless UTF-8 */

@@ -153,16 +153,22 @@ static void finish(edge_request *r) {
   const tether_cause *cause = tether_call_cause(r->call);
   s->over = true;
   if (!r->http) return;
-  if (!s->started && code != TETHER_OK) {
-    edge_request_fail(r);
+  const char *message = tether_call_message(r->call);
+  if (code == TETHER_OK && !s->summary) { /* the search service keeps no contract; that is no success */
+    code = TETHER_INTERNAL;
+    message = "the search ended without a summary";
+  }
+  if (!s->started) {
+    edge_request_log(r, edge_http_status(code), code, cause);
+    edge_request_answer(r, edge_http_status(code), edge_json_error(code, message, cause));
     return;
   }
   edge_request_log(r, 200, code, cause);
-  if (code == TETHER_OK && s->summary) {
+  if (code == TETHER_OK) {
     end_reply(r, 200, s->summary);
     s->summary = NULL;
   } else {
-    end_reply(r, edge_http_status(code), edge_json_error(code, tether_call_message(r->call), cause));
+    end_reply(r, edge_http_status(code), edge_json_error(code, message, cause));
   }
 }
 
