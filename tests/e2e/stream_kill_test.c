@@ -13,7 +13,7 @@
 
 #define MIB ((size_t)1024 * 1024)
 #define LONG (3 * MIB) /* a message of many slices: kills hit its middle */
-#define ROUNDS CTX_TEST_ROUNDS(30)
+#define ROUNDS CTX_TEST_ROUNDS(20)
 
 struct kills {
   char dir[64];
