@@ -11,7 +11,6 @@
 #include <time.h>
 
 #include "rpc/client.h"
-#include "rpc/large.h"
 
 tether_code tth_server_open_on(const tth_transport *transport, const tether_server_options *options,
                                tether_server **result) {
@@ -316,6 +315,5 @@ void tether_server_close(tether_server *server) {
   pthread_cond_destroy(&server->changed);
   pthread_mutex_destroy(&server->mu);
   free(server->routes);
-  tth_large_clear();
   free(server);
 }
