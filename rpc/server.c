@@ -1,9 +1,9 @@
 /* The server: routes, listeners, connections, and the end of them all.
  *
  * Happy path: open -> add -> listen -> a peer is accepted -> connection -> calls (server_call.c).
- * Shutdown: listeners go first, then GOAWAY on every connection; accepted calls may finish within the grace; the rest
- * are cancelled with cause SHUTDOWN; when the last handler has returned and the answers have left, connections close. A
- * peer that does not read its answers is cut off after a second. */
+ * Shutdown: who wants to know is told, then listeners go, then GOAWAY on every connection; accepted calls may finish
+ * within the grace; the rest are cancelled with cause SHUTDOWN; when the last handler has returned and the answers have
+ * left, connections close. A peer that does not read its answers is cut off after a second. */
 #include "rpc/server.h"
 
 #include <stdlib.h>
@@ -43,6 +43,13 @@ tether_code tether_server_open(const tether_server_options *options, tether_serv
   return tth_server_open_on(&tth_transport_nng, options, server);
 }
 
+static bool is_listening(tether_server *server) {
+  pthread_mutex_lock(&server->mu);
+  bool listening = server->listener_count > 0;
+  pthread_mutex_unlock(&server->mu);
+  return listening;
+}
+
 /* ---- Routes -------------------------------------------------------------------------------- */
 
 /* Where the path is, or where it belongs. */
@@ -69,10 +76,7 @@ tth_route *tth_server_route(const tether_server *server, const char *path) {
 
 tether_code tether_server_add(tether_server *server, const tether_served_method *methods, size_t count,
                               const void *service, void *data) {
-  pthread_mutex_lock(&server->mu);
-  bool listening = server->listener_count > 0;
-  pthread_mutex_unlock(&server->mu);
-  if (listening) return TETHER_FAILED_PRECONDITION;
+  if (is_listening(server)) return TETHER_FAILED_PRECONDITION;
   bool found = false;
   for (size_t i = 0; i < count; i++) {
     find_route(server, methods[i].method->path, &found);
@@ -90,6 +94,10 @@ tether_code tether_server_add(tether_server *server, const tether_served_method 
     server->route_count++;
   }
   return TETHER_OK;
+}
+
+const tether_method *tether_server_method(const tether_server *server, size_t index) {
+  return index < server->route_count ? server->routes[index].method : NULL;
 }
 
 /* ---- Connections --------------------------------------------------------------------------- */
@@ -265,6 +273,23 @@ static tether_call *next_to_cancel(tether_server *server) {
   return call;
 }
 
+tether_code tether_server_on_drain(tether_server *server, tether_drain_fn fn, void *data) {
+  if (is_listening(server)) return TETHER_FAILED_PRECONDITION;
+  tth_drain_hook *grown = realloc(server->drain_hooks, (server->drain_hook_count + 1) * sizeof *grown);
+  if (!grown) return TETHER_RESOURCE_EXHAUSTED;
+  grown[server->drain_hook_count++] = (tth_drain_hook){fn, data};
+  server->drain_hooks = grown;
+  return TETHER_OK;
+}
+
+static void call_drain_hooks(tether_server *server) {
+  pthread_mutex_lock(&server->mu);
+  bool first = !server->draining;
+  server->draining = true;
+  pthread_mutex_unlock(&server->mu);
+  for (size_t i = 0; first && i < server->drain_hook_count; i++) server->drain_hooks[i].fn(server->drain_hooks[i].data);
+}
+
 static void stop_listening(tether_server *server) {
   pthread_mutex_lock(&server->mu);
   server->stopping = true;
@@ -292,6 +317,7 @@ static void go_away(tth_conn *conn) {
 }
 
 void tether_server_shutdown(tether_server *server, int64_t grace_ns) {
+  call_drain_hooks(server);
   stop_listening(server);
   each_conn(server, go_away);
   if (!wait_for_none(server, &server->calls, tether_time_add(tether_now_ns(), grace_ns))) {
@@ -315,5 +341,6 @@ void tether_server_close(tether_server *server) {
   pthread_cond_destroy(&server->changed);
   pthread_mutex_destroy(&server->mu);
   free(server->routes);
+  free(server->drain_hooks);
   free(server);
 }

@@ -121,6 +121,15 @@ typedef enum tether_method_flags {
   TETHER_METHOD_SERVER_STREAMING = 16, /* any number of replies, read with tether_call_recv */
 } tether_method_flags;
 
+/* A .proto file as protoc describes it, for server reflection. Static. */
+typedef struct tether_file {
+  const char *name;          /* "search/v1/shard.proto" */
+  const uint8_t *descriptor; /* a serialized google.protobuf.FileDescriptorProto without source_code_info */
+  size_t size;
+  const struct tether_file *const *imports; /* NULL-terminated: all it imports, directly or not, save what defines
+                                               options (descriptor.proto and the like). NULL: nothing */
+} tether_file;
+
 /* One method. Static. */
 typedef struct tether_method {
   const char *path; /* "/package.Service/Method" */
@@ -128,6 +137,7 @@ typedef struct tether_method {
   const ProtobufCMessageDescriptor *reply;
   int64_t default_timeout_ns; /* 0: none */
   unsigned flags;
+  const tether_file *file; /* where it is defined; NULL: not known */
 } tether_method;
 
 /* A handler in untyped form: `service` is the typed table given to register, `data` its user data. request is NULL
@@ -318,6 +328,16 @@ TETHER_API TETHER_MUST_USE tether_code tether_server_open(const tether_server_op
 TETHER_API TETHER_MUST_USE tether_code tether_server_add(tether_server *server, const tether_served_method *methods,
                                                          size_t count, const void *service, void *data);
 
+/* The methods served, in the order of their paths; NULL past the last. Any thread once the server listens. */
+TETHER_API const tether_method *tether_server_method(const tether_server *server, size_t index);
+
+/* Has fn called when a shutdown begins, while the listeners are still there: on the thread that calls
+ * tether_server_shutdown or tether_server_close, once. It must not block. What it is given must outlive the
+ * server. Before the first listen. TETHER_FAILED_PRECONDITION: already listening. TETHER_RESOURCE_EXHAUSTED: no memory.
+ */
+typedef void (*tether_drain_fn)(void *data);
+TETHER_API TETHER_MUST_USE tether_code tether_server_on_drain(tether_server *server, tether_drain_fn fn, void *data);
+
 /* Listens on `url` (as tether_client_open; tcp://127.0.0.1:0 picks a port). May be called for several URLs. A
  * socket file left by a dead process is replaced; one with a live server is not.
  * TETHER_INVALID_ARGUMENT: bad URL or TLS options. TETHER_UNAVAILABLE: the address cannot be bound. The
@@ -327,8 +347,9 @@ TETHER_API TETHER_MUST_USE tether_code tether_server_listen(tether_server *serve
 /* The TCP port of the first tcp, tls+tcp or ws listener; 0 if none. */
 TETHER_API uint16_t tether_server_port(const tether_server *server);
 
-/* Stops listening, tells clients (GOAWAY), lets accepted calls finish for at most `grace_ns`, then cancels the
- * rest with cause SHUTDOWN (they end UNAVAILABLE at the client). Returns when every handler has returned. */
+/* Calls what tether_server_on_drain was given, stops listening, tells clients (GOAWAY), lets accepted calls finish for
+ * at most `grace_ns`, then cancels the rest with cause SHUTDOWN (they end UNAVAILABLE at the client). Returns when
+ * every handler has returned. */
 TETHER_API void tether_server_shutdown(tether_server *server, int64_t grace_ns);
 
 /* tether_server_shutdown(server, 0), then releases the server. Takes NULL. */

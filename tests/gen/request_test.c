@@ -305,6 +305,56 @@ static void test_a_file_to_generate_must_be_there(void **state) {
   finish(&result);
 }
 
+/* Files that import each other: protoc refuses them; what is written for one must still end. */
+static void test_imports_must_be_there_and_may_go_in_circles(void **state) {
+  (void)state;
+  Google__Protobuf__FileDescriptorProto a = GOOGLE__PROTOBUF__FILE_DESCRIPTOR_PROTO__INIT, b = a;
+  Google__Protobuf__FileDescriptorProto *files[] = {&a, &b};
+  char *to_generate[] = {"a.proto"}, *imports_of_a[] = {"b.proto"}, *imports_of_b[] = {"a.proto"};
+  a.name = to_generate[0];
+  b.name = "b.proto";
+  a.n_dependency = b.n_dependency = 1;
+  a.dependency = imports_of_a;
+  b.dependency = imports_of_b;
+  Tth__Plugin__Request request = TTH__PLUGIN__REQUEST__INIT;
+  request.n_file_to_generate = 1;
+  request.file_to_generate = to_generate;
+  request.n_proto_file = 2;
+  request.proto_file = files;
+  struct result result = run_request(&request);
+  assert_int_equal(result.status, 0);
+  assert_null(result.response->error);
+  assert_non_null(strstr(result.response->file[1]->content, ".name = \"b.proto\""));
+  finish(&result);
+  request.n_proto_file = 1;
+  result = run_request(&request);
+  assert_int_equal(result.status, 1);
+  assert_non_null(strstr(result.reason, "an imported file is missing"));
+  finish(&result);
+}
+
+/* Names of imports are held to nothing, and stand in string literals. */
+static void test_an_imports_name_cannot_break_out_of_its_literal(void **state) {
+  (void)state;
+  Google__Protobuf__FileDescriptorProto a = GOOGLE__PROTOBUF__FILE_DESCRIPTOR_PROTO__INIT, b = a;
+  Google__Protobuf__FileDescriptorProto *files[] = {&a, &b};
+  char *to_generate[] = {"a.proto"}, *imports[] = {"\",}; int x\n\\"};
+  a.name = to_generate[0];
+  b.name = imports[0];
+  a.n_dependency = 1;
+  a.dependency = imports;
+  Tth__Plugin__Request request = TTH__PLUGIN__REQUEST__INIT;
+  request.n_file_to_generate = 1;
+  request.file_to_generate = to_generate;
+  request.n_proto_file = 2;
+  request.proto_file = files;
+  struct result result = run_request(&request);
+  assert_int_equal(result.status, 0);
+  assert_null(result.response->error);
+  assert_non_null(strstr(result.response->file[1]->content, ".name = \"\\042,}; int x\\012\\134\""));
+  finish(&result);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_what_protoc_sends_gives_two_files_each),
@@ -316,6 +366,8 @@ int main(void) {
       cmocka_unit_test(test_an_empty_parameter_is_none),
       cmocka_unit_test(test_names_that_are_no_names_are_refused),
       cmocka_unit_test(test_a_file_to_generate_must_be_there),
+      cmocka_unit_test(test_imports_must_be_there_and_may_go_in_circles),
+      cmocka_unit_test(test_an_imports_name_cannot_break_out_of_its_literal),
   };
   return cmocka_run_group_tests(tests, read_captured, free_captured);
 }

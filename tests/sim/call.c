@@ -9,8 +9,11 @@
 
 #include "tests/sim/world.h"
 
-#define METHOD(path, stream_flags, more) \
-  { path, &testing__v1__request__descriptor, &testing__v1__reply__descriptor, 0, (stream_flags) | (more) }
+#define METHOD(name, stream_flags, more)                                                                  \
+  {                                                                                                       \
+    .path = name, .request = &testing__v1__request__descriptor, .reply = &testing__v1__reply__descriptor, \
+    .flags = (stream_flags) | (more)                                                                      \
+  }
 #define METHODS(prefix, more)                                                                          \
   {                                                                                                    \
     METHOD(prefix "/Unary", 0, more), METHOD(prefix "/Up", TETHER_METHOD_CLIENT_STREAMING, more),      \

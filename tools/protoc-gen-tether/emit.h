@@ -17,6 +17,9 @@ void tth_emit_accessors(struct tth_text *out, const struct tth_method *method);
 void tth_emit_table_member(struct tth_text *out, const struct tth_method *method);
 void tth_emit_thunk(struct tth_text *out, const struct tth_service *service, const struct tth_method *method);
 
+/* What the source says of its .proto file and the ones it imports: their descriptors, and a tether_file. */
+void tth_emit_descriptors(struct tth_text *out, const struct tth_file *file);
+
 /* A comment as written in C, indented, with whatever could end it or upset a compiler made harmless. Nothing for
  * an empty one. */
 void tth_emit_comment(struct tth_text *out, const char *indent, const char *comment);

@@ -1,6 +1,5 @@
 /* emit_header.c: the generated header. */
 #include "emit.h"
-#include "names.h"
 
 static void emit_method(struct tth_text *out, const struct tth_method *method) {
   tth_text_printf(out, "extern const tether_method %s_method;\n\n", method->prefix);
@@ -43,17 +42,14 @@ static void emit_service(struct tth_text *out, const struct tth_service *service
 }
 
 void tth_emit_header(struct tth_text *out, const struct tth_file *file) {
-  struct tth_arena scratch = {0};
-  const char *guard = tth_name_guard(&scratch, file->name);
+  const char *symbol = file->embedded[0].symbol;
   tth_text_puts(out, "/* Written by protoc-gen-tether. Do not edit.\n * Source: ");
-  tth_text_printf(out, "%s */\n#ifndef %s\n#define %s\n\n", file->name, guard, guard);
+  tth_text_printf(out, "%s */\n#ifndef TETHER_GENERATED_%s\n#define TETHER_GENERATED_%s\n\n", file->name, symbol,
+                  symbol);
   tth_text_puts(out, "#include <tether/rpc.h>\n");
   if (file->has_messages) tth_text_printf(out, "\n#include \"%s.pb-c.h\"\n", file->stem);
-  if (file->service_count > 0) {
-    tth_text_puts(out, "\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n");
-    for (size_t i = 0; i < file->service_count; i++) emit_service(out, &file->services[i]);
-    tth_text_puts(out, "\n#ifdef __cplusplus\n}\n#endif\n");
-  }
-  tth_text_puts(out, "\n#endif\n");
-  tth_arena_fini(&scratch);
+  tth_text_puts(out, "\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
+  tth_text_printf(out, "/* This file as protoc describes it. */\nextern const tether_file tether_file_%s;\n", symbol);
+  for (size_t i = 0; i < file->service_count; i++) emit_service(out, &file->services[i]);
+  tth_text_puts(out, "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n");
 }

@@ -25,7 +25,8 @@ static void emit_flags(struct tth_text *out, const struct tth_method *method) {
   if (count > 0) tth_text_puts(out, ",\n");
 }
 
-static void emit_method(struct tth_text *out, const struct tth_service *service, const struct tth_method *method) {
+static void emit_method(struct tth_text *out, const struct tth_file *file, const struct tth_service *service,
+                        const struct tth_method *method) {
   tth_text_printf(out, "\nconst tether_method %s_method = {\n", method->prefix);
   tth_text_printf(out, "    .path = \"%s\",\n", method->path);
   tth_text_printf(out, "    .request = &%s,\n", method->request.descriptor);
@@ -35,7 +36,7 @@ static void emit_method(struct tth_text *out, const struct tth_service *service,
                     method->options.default_timeout_ms);
   }
   emit_flags(out, method);
-  tth_text_puts(out, "};\n\n");
+  tth_text_printf(out, "    .file = &tether_file_%s,\n};\n\n", file->embedded[0].symbol);
   tth_emit_client_source(out, method);
   tth_text_puts(out, "\n");
   tth_emit_thunk(out, service, method);
@@ -71,7 +72,8 @@ void tth_emit_source(struct tth_text *out, const struct tth_file *file) {
   for (size_t i = 0; i < file->service_count; i++) {
     const struct tth_service *service = &file->services[i];
     tth_text_printf(out, "\n/* ---- %s ---- */\n", service->name);
-    for (size_t j = 0; j < service->method_count; j++) emit_method(out, service, &service->methods[j]);
+    for (size_t j = 0; j < service->method_count; j++) emit_method(out, file, service, &service->methods[j]);
     emit_register(out, service);
   }
+  tth_emit_descriptors(out, file);
 }

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "embed.h"
 #include "names.h"
 
 typedef Google__Protobuf__FileDescriptorProto file_proto;
@@ -226,4 +227,5 @@ void tth_model_build(struct tth_arena *arena, const struct tth_request *request,
       .service_count = file->n_service,
   };
   build_file(&build, model);
+  tth_embed(arena, request, file, model);
 }

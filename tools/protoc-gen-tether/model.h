@@ -42,9 +42,18 @@ struct tth_service {
   struct tth_position position;
 };
 
+/* A file whose descriptor the generated source contains. */
+struct tth_embedded {
+  const char *name;   /* a/b.proto */
+  const char *symbol; /* a_2fb_2eproto */
+  struct tth_raw descriptor;
+};
+
 struct tth_file {
-  const char *name;  /* a/b.proto */
-  const char *stem;  /* a/b */
+  const char *name;              /* a/b.proto */
+  const char *stem;              /* a/b */
+  struct tth_embedded *embedded; /* the file itself, then everything it imports (embed.h) */
+  size_t embedded_count;
   bool has_messages; /* protoc-c writes a/b.pb-c.h */
   struct tth_service *services;
   size_t service_count;

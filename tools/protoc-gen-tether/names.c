@@ -115,9 +115,8 @@ char *tth_name_strip_proto(struct tth_arena *arena, const char *file) {
   return tth_arena_copy(arena, file, len);
 }
 
-char *tth_name_guard(struct tth_arena *arena, const char *file) {
+char *tth_name_file(struct tth_arena *arena, const char *file) {
   struct tth_text text = {0};
-  tth_text_puts(&text, "TETHER_GENERATED_");
   for (const char *c = file; *c; c++) {
     if (*c != '_' && is_word(*c)) {
       tth_text_printf(&text, "%c", *c);

@@ -30,7 +30,8 @@ bool tth_name_is_dotted(const char *name);
 /* "a/b.proto" without its suffix. */
 char *tth_name_strip_proto(struct tth_arena *arena, const char *file);
 
-/* An include guard for a file name: other characters than letters and digits become _ and their hex code. */
-char *tth_name_guard(struct tth_arena *arena, const char *file);
+/* What stands for a file name in identifiers, such as its include guard: other characters than letters and digits
+ * become _ and their hex code. */
+char *tth_name_file(struct tth_arena *arena, const char *file);
 
 #endif

@@ -4,6 +4,7 @@
  *   -> unpack
  *   -> names present and well formed; the files to generate present
  *   -> index of message types
+ *   -> the bytes of each file's descriptor, which go into the generated source
  *
  * protoc never sends anything that fails here; what does is not from protoc, or cut short. */
 #include "request.h"
@@ -19,6 +20,9 @@ typedef Google__Protobuf__DescriptorProto message_proto;
 
 /* protoc itself stops at 32 nested messages. */
 enum { MAX_DEPTH = 100 };
+
+/* Field numbers of plugin.proto and descriptor.proto. */
+enum { REQUEST_PROTO_FILE = 15, FILE_SOURCE_CODE_INFO = 9 };
 
 /* Whether `data` is well formed and nests at most `depth` messages. */
 static bool nests_within(const ProtobufCMessageDescriptor *descriptor, const uint8_t *data, size_t len, int depth) {
@@ -87,6 +91,13 @@ static bool types_resolve(const struct tth_request *request, const file_proto *f
   return true;
 }
 
+static bool imports_resolve(const struct tth_request *request, const file_proto *file) {
+  for (size_t i = 0; i < file->n_dependency; i++) {
+    if (tth_request_file(request, file->dependency[i]) == NULL) return false;
+  }
+  return true;
+}
+
 static const char *check(struct tth_arena *arena, struct tth_request *request) {
   const Tth__Plugin__Request *message = request->message;
   for (size_t i = 0; i < message->n_proto_file; i++) {
@@ -99,6 +110,7 @@ static const char *check(struct tth_arena *arena, struct tth_request *request) {
   }
   if (request->type_count > 0) qsort(request->types, request->type_count, sizeof *request->types, compare_types);
   for (size_t i = 0; i < message->n_proto_file; i++) {
+    if (!imports_resolve(request, message->proto_file[i])) return "an imported file is missing";
     if (!types_resolve(request, message->proto_file[i])) return "a method's type is missing";
   }
   if (message->n_file_to_generate == 0) return "it names no file to generate";
@@ -106,6 +118,29 @@ static const char *check(struct tth_arena *arena, struct tth_request *request) {
     if (tth_request_file(request, message->file_to_generate[i]) == NULL) return "a file to generate is missing";
   }
   return NULL;
+}
+
+/* The descriptor without source_code_info: what protoc itself leaves out of a descriptor set unless asked. */
+static struct tth_raw copy_raw(struct tth_arena *arena, const struct tth_wire_field *file) {
+  uint8_t *copy = tth_arena_alloc(arena, file->len);
+  struct tth_raw raw = {copy, 0};
+  struct tth_wire wire = {file->data, file->data + file->len};
+  struct tth_wire_field field;
+  for (const uint8_t *from = wire.at; tth_wire_next(&wire, &field); from = wire.at) {
+    if (field.number == FILE_SOURCE_CODE_INFO) continue;
+    memcpy(copy + raw.len, from, (size_t)(wire.at - from));
+    raw.len += (size_t)(wire.at - from);
+  }
+  return raw;
+}
+
+static void read_raw(struct tth_arena *arena, const uint8_t *data, size_t len, struct tth_request *request) {
+  struct tth_wire wire = {data, data + len};
+  struct tth_wire_field field;
+  request->raw = tth_arena_alloc(arena, request->message->n_proto_file * sizeof *request->raw);
+  for (size_t i = 0; i < request->message->n_proto_file && tth_wire_next(&wire, &field);) {
+    if (field.number == REQUEST_PROTO_FILE) request->raw[i++] = copy_raw(arena, &field);
+  }
 }
 
 bool tth_request_read(struct tth_arena *arena, const uint8_t *data, size_t len, struct tth_request *request,
@@ -117,7 +152,10 @@ bool tth_request_read(struct tth_arena *arena, const uint8_t *data, size_t len, 
   }
   request->message = tth__plugin__request__unpack(NULL, len, data);
   *reason = request->message ? check(arena, request) : "it is not a CodeGeneratorRequest";
-  if (*reason == NULL) return true;
+  if (*reason == NULL) {
+    read_raw(arena, data, len, request);
+    return true;
+  }
   tth_request_fini(request);
   return false;
 }
@@ -133,6 +171,12 @@ const file_proto *tth_request_file(const struct tth_request *request, const char
     if (strcmp(request->message->proto_file[i]->name, name) == 0) return request->message->proto_file[i];
   }
   return NULL;
+}
+
+const struct tth_raw *tth_request_raw(const struct tth_request *request, const file_proto *file) {
+  size_t i = 0;
+  while (request->message->proto_file[i] != file) i++;
+  return &request->raw[i];
 }
 
 const struct tth_type *tth_request_type(const struct tth_request *request, const char *name) {

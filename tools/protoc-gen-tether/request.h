@@ -1,5 +1,5 @@
 /* request.h: what protoc sends. Everything read from it has been checked: names are there and are identifiers,
- * files to generate exist, types resolve. */
+ * files to generate and imports exist, types resolve. */
 #ifndef TTH_REQUEST_H
 #define TTH_REQUEST_H
 
@@ -16,8 +16,15 @@ struct tth_type {
   const Google__Protobuf__FileDescriptorProto *file;
 };
 
+/* A file's descriptor as protoc sent it, byte for byte, but for the places of its elements in the source. */
+struct tth_raw {
+  const uint8_t *data;
+  size_t len;
+};
+
 struct tth_request {
   Tth__Plugin__Request *message;
+  struct tth_raw *raw;    /* one for each proto_file */
   struct tth_type *types; /* sorted by name */
   size_t type_count;
 };
@@ -29,6 +36,8 @@ void tth_request_fini(struct tth_request *request);
 
 /* NULL if there is no such file or type. */
 const Google__Protobuf__FileDescriptorProto *tth_request_file(const struct tth_request *request, const char *name);
+const struct tth_raw *tth_request_raw(const struct tth_request *request,
+                                      const Google__Protobuf__FileDescriptorProto *file);
 const struct tth_type *tth_request_type(const struct tth_request *request, const char *name);
 
 #endif

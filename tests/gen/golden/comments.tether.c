@@ -8,6 +8,7 @@ const tether_method demo_comments_hostile_closing_method = {
     .path = "/demo.comments.Hostile/Closing",
     .request = &demo__comments__nothing__descriptor,
     .reply = &demo__comments__nothing__descriptor,
+    .file = &tether_file_comments_2eproto,
 };
 
 tether_call *demo_comments_hostile_client_closing(tether_client *client, const tether_ctx *ctx,
@@ -40,6 +41,7 @@ const tether_method demo_comments_hostile_trigraph_method = {
     .path = "/demo.comments.Hostile/Trigraph",
     .request = &demo__comments__nothing__descriptor,
     .reply = &demo__comments__nothing__descriptor,
+    .file = &tether_file_comments_2eproto,
 };
 
 tether_call *demo_comments_hostile_client_trigraph(tether_client *client, const tether_ctx *ctx,
@@ -72,6 +74,7 @@ const tether_method demo_comments_hostile_direction_method = {
     .path = "/demo.comments.Hostile/Direction",
     .request = &demo__comments__nothing__descriptor,
     .reply = &demo__comments__nothing__descriptor,
+    .file = &tether_file_comments_2eproto,
 };
 
 tether_call *demo_comments_hostile_client_direction(tether_client *client, const tether_ctx *ctx,
@@ -104,6 +107,7 @@ const tether_method demo_comments_hostile_blank_method = {
     .path = "/demo.comments.Hostile/Blank",
     .request = &demo__comments__nothing__descriptor,
     .reply = &demo__comments__nothing__descriptor,
+    .file = &tether_file_comments_2eproto,
 };
 
 tether_call *demo_comments_hostile_client_blank(tether_client *client, const tether_ctx *ctx,
@@ -136,6 +140,7 @@ const tether_method demo_comments_hostile_percent_method = {
     .path = "/demo.comments.Hostile/Percent",
     .request = &demo__comments__nothing__descriptor,
     .reply = &demo__comments__nothing__descriptor,
+    .file = &tether_file_comments_2eproto,
 };
 
 tether_call *demo_comments_hostile_client_percent(tether_client *client, const tether_ctx *ctx,
@@ -168,6 +173,7 @@ const tether_method demo_comments_hostile_hollow_method = {
     .path = "/demo.comments.Hostile/Hollow",
     .request = &demo__comments__nothing__descriptor,
     .reply = &demo__comments__nothing__descriptor,
+    .file = &tether_file_comments_2eproto,
 };
 
 tether_call *demo_comments_hostile_client_hollow(tether_client *client, const tether_ctx *ctx,
@@ -200,6 +206,7 @@ const tether_method demo_comments_hostile_javadoc_method = {
     .path = "/demo.comments.Hostile/Javadoc",
     .request = &demo__comments__nothing__descriptor,
     .reply = &demo__comments__nothing__descriptor,
+    .file = &tether_file_comments_2eproto,
 };
 
 tether_call *demo_comments_hostile_client_javadoc(tether_client *client, const tether_ctx *ctx,
@@ -242,3 +249,34 @@ tether_code demo_comments_hostile_register(tether_server *server, const demo_com
                                            void *data) {
   return tether_server_add(server, demo_comments_hostile_methods, 7, service, data);
 }
+
+/* ---- Descriptors ---- */
+
+static const uint8_t descriptor_of_comments_2eproto[] = {
+    10, 14, 99, 111, 109, 109, 101, 110, 116, 115, 46, 112, 114, 111, 116, 111, 18, 13, 100, 101, 109, 111, 46, 99, 111,
+    109, 109, 101, 110, 116, 115, 34, 9, 10, 7, 78, 111, 116, 104, 105, 110, 103, 50, 166, 3, 10, 7, 72, 111, 115, 116,
+    105, 108, 101, 18, 57, 10, 7, 67, 108, 111, 115, 105, 110, 103, 18, 22, 46, 100, 101, 109, 111, 46, 99, 111, 109,
+    109, 101, 110, 116, 115, 46, 78, 111, 116, 104, 105, 110, 103, 26, 22, 46, 100, 101, 109, 111, 46, 99, 111, 109,
+    109, 101, 110, 116, 115, 46, 78, 111, 116, 104, 105, 110, 103, 18, 58, 10, 8, 84, 114, 105, 103, 114, 97, 112, 104,
+    18, 22, 46, 100, 101, 109, 111, 46, 99, 111, 109, 109, 101, 110, 116, 115, 46, 78, 111, 116, 104, 105, 110, 103,
+    26, 22, 46, 100, 101, 109, 111, 46, 99, 111, 109, 109, 101, 110, 116, 115, 46, 78, 111, 116, 104, 105, 110, 103,
+    18, 59, 10, 9, 68, 105, 114, 101, 99, 116, 105, 111, 110, 18, 22, 46, 100, 101, 109, 111, 46, 99, 111, 109, 109,
+    101, 110, 116, 115, 46, 78, 111, 116, 104, 105, 110, 103, 26, 22, 46, 100, 101, 109, 111, 46, 99, 111, 109, 109,
+    101, 110, 116, 115, 46, 78, 111, 116, 104, 105, 110, 103, 18, 55, 10, 5, 66, 108, 97, 110, 107, 18, 22, 46, 100,
+    101, 109, 111, 46, 99, 111, 109, 109, 101, 110, 116, 115, 46, 78, 111, 116, 104, 105, 110, 103, 26, 22, 46, 100,
+    101, 109, 111, 46, 99, 111, 109, 109, 101, 110, 116, 115, 46, 78, 111, 116, 104, 105, 110, 103, 18, 57, 10, 7, 80,
+    101, 114, 99, 101, 110, 116, 18, 22, 46, 100, 101, 109, 111, 46, 99, 111, 109, 109, 101, 110, 116, 115, 46, 78, 111,
+    116, 104, 105, 110, 103, 26, 22, 46, 100, 101, 109, 111, 46, 99, 111, 109, 109, 101, 110, 116, 115, 46, 78, 111,
+    116, 104, 105, 110, 103, 18, 56, 10, 6, 72, 111, 108, 108, 111, 119, 18, 22, 46, 100, 101, 109, 111, 46, 99, 111,
+    109, 109, 101, 110, 116, 115, 46, 78, 111, 116, 104, 105, 110, 103, 26, 22, 46, 100, 101, 109, 111, 46, 99, 111,
+    109, 109, 101, 110, 116, 115, 46, 78, 111, 116, 104, 105, 110, 103, 18, 57, 10, 7, 74, 97, 118, 97, 100, 111, 99,
+    18, 22, 46, 100, 101, 109, 111, 46, 99, 111, 109, 109, 101, 110, 116, 115, 46, 78, 111, 116, 104, 105, 110, 103,
+    26, 22, 46, 100, 101, 109, 111, 46, 99, 111, 109, 109, 101, 110, 116, 115, 46, 78, 111, 116, 104, 105, 110, 103,
+    98, 6, 112, 114, 111, 116, 111, 51,
+};
+
+const tether_file tether_file_comments_2eproto = {
+    .name = "comments.proto",
+    .descriptor = descriptor_of_comments_2eproto,
+    .size = sizeof descriptor_of_comments_2eproto,
+};

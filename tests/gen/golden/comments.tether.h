@@ -11,6 +11,9 @@
 extern "C" {
 #endif
 
+/* This file as protoc describes it. */
+extern const tether_file tether_file_comments_2eproto;
+
 /* ---- demo.comments.Hostile ---- */
 
 /* Ends early: * / int injected; / * and begins again / * twice / ** / * / * / // * * / */

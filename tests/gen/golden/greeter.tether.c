@@ -10,6 +10,7 @@ const tether_method demo_v1_greeter_say_hello_method = {
     .reply = &demo__v1__hello_reply__descriptor,
     .default_timeout_ns = INT64_C(200) * TETHER_MS,
     .flags = TETHER_METHOD_IDEMPOTENT,
+    .file = &tether_file_greeter_2eproto,
 };
 
 tether_call *demo_v1_greeter_client_say_hello(tether_client *client, const tether_ctx *ctx,
@@ -41,6 +42,7 @@ const tether_method demo_v1_greeter_say_nothing_method = {
     .path = "/demo.v1.Greeter/SayNothing",
     .request = &demo__v1__hello_request__descriptor,
     .reply = &demo__v1__hello_reply__descriptor,
+    .file = &tether_file_greeter_2eproto,
 };
 
 tether_call *demo_v1_greeter_client_say_nothing(tether_client *client, const tether_ctx *ctx,
@@ -75,6 +77,7 @@ const tether_method demo_v1_greeter_delete_method = {
     .reply = &demo__v1__hello_reply__descriptor,
     .default_timeout_ns = INT64_C(4294967295) * TETHER_MS,
     .flags = TETHER_METHOD_INLINE | TETHER_METHOD_DEADLINE_REQUIRED,
+    .file = &tether_file_greeter_2eproto,
 };
 
 tether_call *demo_v1_greeter_client_delete(tether_client *client, const tether_ctx *ctx,
@@ -106,6 +109,7 @@ const tether_method demo_v1_greeter_peek_method = {
     .request = &demo__v1__hello_request__descriptor,
     .reply = &demo__v1__hello_reply__descriptor,
     .flags = TETHER_METHOD_IDEMPOTENT,
+    .file = &tether_file_greeter_2eproto,
 };
 
 tether_call *demo_v1_greeter_client_peek(tether_client *client, const tether_ctx *ctx,
@@ -141,3 +145,30 @@ static const tether_served_method demo_v1_greeter_methods[] = {
 tether_code demo_v1_greeter_register(tether_server *server, const demo_v1_greeter_service *service, void *data) {
   return tether_server_add(server, demo_v1_greeter_methods, 4, service, data);
 }
+
+/* ---- Descriptors ---- */
+
+static const uint8_t descriptor_of_greeter_2eproto[] = {
+    10, 13, 103, 114, 101, 101, 116, 101, 114, 46, 112, 114, 111, 116, 111, 18, 7, 100, 101, 109, 111, 46, 118, 49, 26,
+    20, 116, 101, 116, 104, 101, 114, 47, 111, 112, 116, 105, 111, 110, 115, 46, 112, 114, 111, 116, 111, 34, 34, 10,
+    12, 72, 101, 108, 108, 111, 82, 101, 113, 117, 101, 115, 116, 18, 18, 10, 4, 110, 97, 109, 101, 24, 1, 32, 1, 40,
+    9, 82, 4, 110, 97, 109, 101, 34, 32, 10, 10, 72, 101, 108, 108, 111, 82, 101, 112, 108, 121, 18, 18, 10, 4, 116,
+    101, 120, 116, 24, 1, 32, 1, 40, 9, 82, 4, 116, 101, 120, 116, 50, 147, 2, 10, 7, 71, 114, 101, 101, 116, 101, 114,
+    18, 65, 10, 8, 83, 97, 121, 72, 101, 108, 108, 111, 18, 21, 46, 100, 101, 109, 111, 46, 118, 49, 46, 72, 101, 108,
+    108, 111, 82, 101, 113, 117, 101, 115, 116, 26, 19, 46, 100, 101, 109, 111, 46, 118, 49, 46, 72, 101, 108, 108, 111,
+    82, 101, 112, 108, 121, 34, 9, 162, 212, 24, 5, 8, 200, 1, 16, 1, 18, 56, 10, 10, 83, 97, 121, 78, 111, 116, 104,
+    105, 110, 103, 18, 21, 46, 100, 101, 109, 111, 46, 118, 49, 46, 72, 101, 108, 108, 111, 82, 101, 113, 117, 101, 115,
+    116, 26, 19, 46, 100, 101, 109, 111, 46, 118, 49, 46, 72, 101, 108, 108, 111, 82, 101, 112, 108, 121, 18, 76, 10,
+    6, 68, 101, 108, 101, 116, 101, 18, 21, 46, 100, 101, 109, 111, 46, 118, 49, 46, 72, 101, 108, 108, 111, 82, 101,
+    113, 117, 101, 115, 116, 26, 19, 46, 100, 101, 109, 111, 46, 118, 49, 46, 72, 101, 108, 108, 111, 82, 101, 112, 108,
+    121, 34, 22, 162, 212, 24, 2, 24, 1, 162, 212, 24, 2, 32, 1, 162, 212, 24, 6, 8, 255, 255, 255, 255, 15, 18, 61,
+    10, 4, 80, 101, 101, 107, 18, 21, 46, 100, 101, 109, 111, 46, 118, 49, 46, 72, 101, 108, 108, 111, 82, 101, 113,
+    117, 101, 115, 116, 26, 19, 46, 100, 101, 109, 111, 46, 118, 49, 46, 72, 101, 108, 108, 111, 82, 101, 112, 108, 121,
+    34, 9, 144, 2, 1, 162, 212, 24, 2, 32, 0, 98, 6, 112, 114, 111, 116, 111, 51,
+};
+
+const tether_file tether_file_greeter_2eproto = {
+    .name = "greeter.proto",
+    .descriptor = descriptor_of_greeter_2eproto,
+    .size = sizeof descriptor_of_greeter_2eproto,
+};

@@ -11,6 +11,9 @@
 extern "C" {
 #endif
 
+/* This file as protoc describes it. */
+extern const tether_file tether_file_greeter_2eproto;
+
 /* ---- demo.v1.Greeter ---- */
 
 /* Greets people.

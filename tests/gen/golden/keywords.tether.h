@@ -11,6 +11,9 @@
 extern "C" {
 #endif
 
+/* This file as protoc describes it. */
+extern const tether_file tether_file_keywords_2eproto;
+
 /* ---- int.double.Static ---- */
 
 /* Every name here is reserved in C or C++, or close to it. */

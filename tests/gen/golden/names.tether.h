@@ -11,6 +11,9 @@
 extern "C" {
 #endif
 
+/* This file as protoc describes it. */
+extern const tether_file tether_file_names_2eproto;
+
 /* ---- acme.shopV2.api_v1.HTTPStuff.HTTPFeature_Service ---- */
 
 /* Mixed case, digits and underscores. */

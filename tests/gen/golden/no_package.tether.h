@@ -11,6 +11,9 @@
 extern "C" {
 #endif
 
+/* This file as protoc describes it. */
+extern const tether_file tether_file_no_5fpackage_2eproto;
+
 /* ---- Echo ---- */
 
 extern const tether_method echo_echo_method;

@@ -7,4 +7,15 @@
 
 #include "no_service.pb-c.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* This file as protoc describes it. */
+extern const tether_file tether_file_no_5fservice_2eproto;
+
+#ifdef __cplusplus
+}
+#endif
+
 #endif

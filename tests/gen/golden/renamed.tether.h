@@ -11,6 +11,9 @@
 extern "C" {
 #endif
 
+/* This file as protoc describes it. */
+extern const tether_file tether_file_renamed_2eproto;
+
 /* ---- acme.internal.tools.v1.Renamer ---- */
 
 extern const tether_method acme_tools_renamer_rename_method;

@@ -11,6 +11,9 @@
 extern "C" {
 #endif
 
+/* This file as protoc describes it. */
+extern const tether_file tether_file_streaming_2eproto;
+
 /* ---- demo.streaming.Counter ---- */
 
 /* Counts, in every direction. */

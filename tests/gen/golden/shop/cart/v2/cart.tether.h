@@ -11,6 +11,9 @@
 extern "C" {
 #endif
 
+/* This file as protoc describes it. */
+extern const tether_file tether_file_shop_2fcart_2fv2_2fcart_2eproto;
+
 /* ---- shop.cart.v2.Cart ---- */
 
 /* A file in folders, whose methods take types of other files. */

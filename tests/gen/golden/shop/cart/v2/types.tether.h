@@ -7,4 +7,15 @@
 
 #include "shop/cart/v2/types.pb-c.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* This file as protoc describes it. */
+extern const tether_file tether_file_shop_2fcart_2fv2_2ftypes_2eproto;
+
+#ifdef __cplusplus
+}
+#endif
+
 #endif
