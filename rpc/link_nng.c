@@ -30,6 +30,7 @@
  * Receiving is in link_nng_receive.c, sending in link_nng_send.c. */
 #include "rpc/link_nng.h"
 
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -206,6 +207,8 @@ static void link_start(tth_link *base, const tth_link_events *events, void *owne
   tth_nng_hold(link); /* ours */
   if (events->may_pull && link->now_aio && tth_nng_lease_start())
     (void)nng_aio_alloc(&link->pull_aio, NULL, NULL); /* without memory only nng's threads receive */
+  cpu_set_t processors;
+  link->look = sched_getaffinity(0, sizeof processors, &processors) == 0 && CPU_COUNT(&processors) > 1;
   if (link->watch_aio) {
     tth_nng_hold(link);
     watch_more(link);

@@ -54,6 +54,10 @@ struct tth_nng_link {
   size_t greeting_len;
   int64_t end_ns; /* of the greeting, then of draining; TETHER_FOREVER while open */
 
+  /* Of a thread that waits (TAKEN). */
+  bool look;                        /* before it sleeps; there is more than one processor */
+  unsigned look_skips, look_losses; /* waits to come without; after how many in a row that did not pay */
+
   /* The send's: what is left to send. */
   uint8_t header[TTH_SP_HEADER_MAX];
   nng_iov left[2];
