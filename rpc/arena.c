@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rpc/large.h"
+
 #if defined(__SANITIZE_ADDRESS__)
 #define TTH_ARENA_ASAN 1
 #elif defined(__has_feature)
@@ -63,7 +65,7 @@ void tth_arena_fini(tth_arena *arena) {
   while (arena->blocks) {
     tth_arena_block *block = arena->blocks;
     arena->blocks = block->next;
-    free(block);
+    tth_large_free(block);
   }
   while (arena->chunks) {
     tth_arena_chunk *chunk = arena->chunks;
@@ -93,7 +95,7 @@ static void *refuse(tth_arena *arena, size_t cost) {
 
 /* A block with room for `size` bytes `offset` after its start; its cost has been charged. */
 static void *block_alloc(tth_arena *arena, size_t size, size_t offset, size_t cost) {
-  tth_arena_block *block = size > SIZE_MAX - offset ? NULL : malloc(offset + size);
+  tth_arena_block *block = size > SIZE_MAX - offset ? NULL : tth_large_alloc(offset + size);
   if (!block) return refuse(arena, cost);
   block->next = arena->blocks;
   block->link = &arena->blocks;
@@ -150,7 +152,7 @@ static void view_free(void *data, void *memory) {
   *block->link = block->next;
   if (block->next) block->next->link = block->link;
   arena->used_bytes -= block->cost;
-  free(block);
+  tth_large_free(block);
 }
 
 ProtobufCAllocator tth_arena_allocator(tth_arena *arena) {

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "rpc/large.h"
 #include "rpc/trace.h"
 
 #define BACKOFF_INITIAL (1 * TETHER_SEC)
@@ -411,6 +412,7 @@ void tether_client_close(tether_client *client) {
   pthread_cond_destroy(&client->changed);
   pthread_mutex_destroy(&client->mu);
   free(client->url);
+  tth_large_clear();
   free(client);
 }
 

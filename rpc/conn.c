@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "rpc/call.h"
+#include "rpc/large.h"
 
 #define EVENTS_AT_ONCE 32
 #define WRITABLE_AT_ONCE 16
@@ -192,7 +193,7 @@ static void deliver(tth_conn *conn, tth_event *event) {
   }
   conn->ops->event(conn->owner, conn, event);
   if (event->type != TTH_EVENT_TRAILERS && event->user) tether_call_unref(event->user);
-  free(event->owned);
+  tth_large_free(event->owned);
 }
 
 static void on_received(void *owner, const uint8_t *batch, size_t len) {

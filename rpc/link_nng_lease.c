@@ -93,6 +93,7 @@ static void tick_locked(void) {
 
 static void *look_after(void *unused) {
   (void)unused;
+  (void)pthread_setname_np(pthread_self(), "tether:lease");
   pthread_mutex_lock(&mu);
   for (;;) {
     while (!leased) pthread_cond_wait(&changed, &mu);

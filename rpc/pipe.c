@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "rpc/call.h"
+#include "rpc/large.h"
 
 tth_pipe *tth_pipe_new(size_t max_unpacked_bytes) {
   tth_pipe *pipe = calloc(1, sizeof *pipe);
@@ -24,7 +25,7 @@ tth_pipe *tth_pipe_new(size_t max_unpacked_bytes) {
 void tth_in_free(tth_in *in) {
   while (in) {
     tth_in *next = in->next;
-    free(in->owned);
+    tth_large_free(in->owned);
     free(in);
     in = next;
   }

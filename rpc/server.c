@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "rpc/client.h"
+#include "rpc/large.h"
 
 tether_code tth_server_open_on(const tth_transport *transport, const tether_server_options *options,
                                tether_server **result) {
@@ -342,5 +343,6 @@ void tether_server_close(tether_server *server) {
   pthread_mutex_destroy(&server->mu);
   free(server->routes);
   free(server->drain_hooks);
+  tth_large_clear();
   free(server);
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rpc/large.h"
 #include "rpc/link.h"
 #include "rpc/reuse.h"
 #include "rpc/session_impl.h"
@@ -203,13 +204,13 @@ static bool message_event(tth_session *session, tth_stream *stream, const tth_fr
 }
 
 void tth_stream_drop_message(tth_stream *stream) {
-  free(stream->message);
+  tth_large_free(stream->message);
   stream->message = NULL;
   stream->message_capacity = 0;
 }
 
 /* Room for `len` more bytes of the stream's message. It grows with what has come, not with what was announced: a peer
- * pays for what it fills. */
+ * pays for what it fills, unless there is a piece that nobody uses. */
 static bool make_room(tth_stream *stream, size_t len) {
   size_t need = stream->message_len + len, capacity = 2 * (size_t)stream->message_capacity;
   if (stream->message && need <= stream->message_capacity) return true;
@@ -217,7 +218,7 @@ static bool make_room(tth_stream *stream, size_t len) {
   if (capacity < 2 * TTH_SLICE) capacity = 2 * TTH_SLICE;
   if (capacity > stream->message_total) capacity = stream->message_total;
   if (capacity == 0) capacity = 1;
-  uint8_t *grown = realloc(stream->message, capacity);
+  uint8_t *grown = tth_large_grow(stream->message, stream->message_len, &capacity, stream->message_total);
   if (!grown) return false;
   stream->message = grown;
   stream->message_capacity = (uint32_t)capacity;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rpc/large.h"
 #include "rpc/reuse.h"
 #include "rpc/session_impl.h"
 
@@ -53,7 +54,7 @@ tth_stream *tth_list_pop(tth_stream_list *list) {
 /* ---- Output of a stream -------------------------------------------------------------------- */
 
 tth_out *tth_out_new(size_t size, bool sliced) {
-  tth_out *out = malloc(sizeof *out + size);
+  tth_out *out = tth_large_alloc(sizeof *out + size);
   if (!out) return NULL;
   *out = (tth_out){.deadline_ns = TETHER_FOREVER, .len = size, .sliced = sliced};
   return out;
@@ -62,7 +63,7 @@ tth_out *tth_out_new(size_t size, bool sliced) {
 void tth_out_free(tth_out *out) {
   while (out) {
     tth_out *next = out->next;
-    free(out);
+    tth_large_free(out);
     out = next;
   }
 }
