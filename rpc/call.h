@@ -32,6 +32,8 @@ enum {
   TTH_GONE_LOST,
 };
 
+typedef struct tth_intercept tth_intercept; /* rpc/interceptor.h */
+
 /* Enough for a small request, reply and headers; with the rest a call stays under 2 KiB. */
 #define TTH_CALL_INLINE ((size_t)640)
 
@@ -39,13 +41,15 @@ struct tether_call {
   _Atomic uint32_t refs;
   _Atomic uint32_t state;
   tth_role role;
-  const tether_method *method; /* server: NULL if the path is not served */
-  const char *path;
-  tether_ctx *_Atomic root; /* the call's own, cancelable context; server: NULL until HEADERS were read */
-  const tether_ctx *ctx;    /* root, or values on top of it (server) */
-  tth_conn *_Atomic conn;   /* client: set under the client's lock; NULL while waiting for one */
-  tth_stream *stream;       /* under the connection's lock; NULL when there is none (any more) */
-  tth_pipe *pipe;           /* of a streaming call */
+  _Atomic uint8_t intercepting; /* rpc/interceptor.h */
+  const tether_method *method;  /* server: NULL if the path is not served */
+  const char *path;             /* server: what the caller asked for */
+  tether_ctx *_Atomic root;     /* the call's own, cancelable context; server: NULL until HEADERS were read */
+  const tether_ctx *ctx;        /* root, or values on top of it (server) */
+  tth_conn *_Atomic conn;       /* client: set under the client's lock; NULL while waiting for one */
+  tth_stream *stream;           /* under the connection's lock; NULL when there is none (any more) */
+  tth_pipe *pipe;               /* of a streaming call */
+  tth_intercept *intercept;     /* NULL: no interceptor has begun; written while they begin */
 
   /* results: written by whoever ends the call */
   tether_code code;
@@ -53,7 +57,7 @@ struct tether_call {
   tether_cause *cause;
   ProtobufCMessage *request; /* server */
   ProtobufCMessage *reply;
-  tether_metadata *metadata; /* server: what the client sent */
+  tether_metadata *metadata; /* server: what the client sent; client: what interceptors added */
   tether_metadata *initial, *trailers;
 
   union {
@@ -65,6 +69,7 @@ struct tether_call {
       int64_t started_ns;
       tth_recorder *recorder; /* of the handler that made the call */
       bool explain, opened;   /* opened: under the connection's lock until the end */
+      bool own_span;          /* the context's trace is the call's own */
       int64_t reserve_ns, detached_ns;
       tether_group *group; /* NULL: none, or it does not know the call */
       unsigned long group_number;
@@ -193,6 +198,9 @@ void tth_server_call_lost(tether_call *call, const char *why);
 
 /* Server: cancels the call's context, and ends it at once if no handler has it. */
 void tth_server_call_cancel(tether_call *call, const tether_cause *cause);
+
+/* Server: how long the handler worked on after its context had ended. */
+int64_t tth_server_call_wasted_ns(const tether_call *call);
 
 /* Server: sends the status and, for TETHER_OK, the reply; ends the call's context. */
 void tth_server_call_end(tether_call *call, tether_code code, const char *message);

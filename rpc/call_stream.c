@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "rpc/encode.h"
+#include "rpc/interceptor.h"
 #include "rpc/unpack.h"
 
 /* Credit is given back in pieces of this size, so that small messages do not each cost a frame. */
@@ -128,7 +129,10 @@ static tether_code send_message(tether_call *call, const ProtobufCMessage *messa
   tth_out *out;
   tether_code code = encode(call, message, &out);
   if (code != TETHER_OK) return code;
-  return send_out(call, out, protobuf_c_message_get_packed_size(message), block, done);
+  size_t len = protobuf_c_message_get_packed_size(message);
+  code = send_out(call, out, len, block, done);
+  if (code == TETHER_OK && *done) tth_intercept_message(call, true, len);
+  return code;
 }
 
 tether_code tether_call_send(tether_call *call, const ProtobufCMessage *message) {
@@ -246,7 +250,10 @@ static tether_code receive(tether_call *call, const ProtobufCMessage **message, 
     code = tth_unpack(type, in->bytes, in->len, pipe->max_unpacked_bytes, &pipe->arena, why, sizeof why, &unpacked);
     if (code != TETHER_OK) code = refuse(call, code, why);
     consumed(call, in->cost);
-    if (code == TETHER_OK) *message = unpacked;
+    if (code == TETHER_OK) {
+      *message = unpacked;
+      tth_intercept_message(call, false, in->len);
+    }
     in->next = NULL;
     tth_in_free(in);
   } else if (code == TETHER_OK && *done) {

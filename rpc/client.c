@@ -331,6 +331,7 @@ tether_code tth_client_open_on(const tth_transport *transport, const char *url, 
   client->backoff_initial_ns = options->backoff_initial_ns ? options->backoff_initial_ns : BACKOFF_INITIAL;
   client->backoff_max_ns = options->backoff_max_ns ? options->backoff_max_ns : BACKOFF_MAX;
   client->connect_timeout_ns = options->connect_timeout_ns ? options->connect_timeout_ns : CONNECT_TIMEOUT;
+  client->interceptors = options->interceptors && *options->interceptors ? options->interceptors : NULL;
   pthread_mutex_init(&client->mu, NULL);
   pthread_condattr_t monotonic;
   pthread_condattr_init(&monotonic);

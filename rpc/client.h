@@ -18,6 +18,7 @@ struct tether_client {
   char *url;
   tether_limits limits;
   int64_t backoff_initial_ns, backoff_max_ns, connect_timeout_ns;
+  const tether_interceptor *const *interceptors; /* NULL: none */
   tth_dialer *dialer;
   _Atomic size_t calls; /* not ended, or with a callback running */
   _Atomic uint64_t ended[TETHER_CODES], unsent;

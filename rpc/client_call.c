@@ -13,6 +13,7 @@
 #include "rpc/encode.h"
 #include "rpc/futex.h"
 #include "rpc/headers.h"
+#include "rpc/interceptor.h"
 #include "rpc/metadata.h"
 #include "rpc/unpack.h"
 
@@ -112,6 +113,7 @@ static void finish(tether_call *call) {
   if (call->c.recorder) note(call);
   tth_client_count(call->c.client, call->code, atomic_load(&call->c.gone) != TTH_GONE_UNSENT);
   if (tether_after_stop(&call->c.after)) tether_call_unref(call); /* the registration's reference */
+  if (call->c.client->interceptors) tth_intercept_end(call);
   tether_call_done_fn done = call->c.done;
   tether_call_ref(call); /* a waiter may release the call as soon as it has ended */
   tth_call_ended(call);
@@ -391,10 +393,12 @@ static tether_call *start(tether_client *client, const tether_ctx *ctx, const te
   tether_code code = equip(call, options->group, &why);
   bool live = tether_ctx_err(call->root) == TETHER_OK;
   if (code == TETHER_OK && live) code = check(call, request, &why);
+  if (code == TETHER_OK && live && client->interceptors) code = tth_intercept_begin(call, &why);
   if (code == TETHER_OK && live) {
     code = tth_encode_request(call, request, options->metadata, client->limits.max_forward_bytes, &out);
     why = "out of memory";
   }
+  if (out && request) tth_intercept_message(call, true, protobuf_c_message_get_packed_size(request));
   /* Registered before the call can be seen by anybody else. On a context that is done already it ends the call here. */
   tether_call_ref(call);
   tether_ctx_after_func(call->root, &call->c.after, NULL, on_ctx_done, call);
@@ -496,7 +500,10 @@ static void on_message(tether_call *call, tth_event *event, const tether_limits 
   tether_code code = tth_call_unpack(call, call->method->reply, event->bytes, event->len, limits->max_unpacked_bytes,
                                      why, sizeof why, &call->c.io_reply);
   tth_call_consumed(call, event->cost);
-  if (code == TETHER_OK) return;
+  if (code == TETHER_OK) {
+    tth_intercept_message(call, false, event->len);
+    return;
+  }
   snprintf(message, sizeof message, "the reply cannot be unpacked: %s", why);
   tth_client_call_refuse(call, code, message);
 }

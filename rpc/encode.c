@@ -73,14 +73,19 @@ static char *sendable(const char *text, size_t max) {
   return len > 0 && len <= max && tth_utf8_prefix((const uint8_t *)text, len) == len ? (char *)text : NULL;
 }
 
+static void add_entries(tether_call *call, const tether_metadata *metadata, tth_entries *list) {
+  for (size_t i = 0; i < tether_metadata_count(metadata); i++) {
+    tether_metadata_entry entry = tether_metadata_at(metadata, i);
+    tth_entries_add(list, &call->arena, entry.key, (const uint8_t *)entry.value, entry.len);
+  }
+}
+
 tether_code tth_encode_request(tether_call *call, const ProtobufCMessage *request, const tether_metadata *metadata,
                                size_t max_forward_bytes, tth_out **out) {
   Tether__V1__Headers headers = TETHER__V1__HEADERS__INIT;
   tth_entries one_hop = {0}, forwarded = {0};
-  for (size_t i = 0; i < tether_metadata_count(metadata); i++) {
-    tether_metadata_entry entry = tether_metadata_at(metadata, i);
-    tth_entries_add(&one_hop, &call->arena, entry.key, (const uint8_t *)entry.value, entry.len);
-  }
+  add_entries(call, metadata, &one_hop);
+  add_entries(call, call->metadata, &one_hop);
   tth_forward_collect(call->ctx, &call->arena, max_forward_bytes, &one_hop, &forwarded);
   if (one_hop.no_memory || forwarded.no_memory) return TETHER_RESOURCE_EXHAUSTED;
   headers.n_metadata = one_hop.count;
@@ -89,7 +94,7 @@ tether_code tth_encode_request(tether_call *call, const ProtobufCMessage *reques
   headers.forwarded = forwarded.entries;
   headers.method = (char *)call->path;
   char traceparent[TETHER_TRACEPARENT_SIZE];
-  if (tth_trace_next_hop(call->ctx, traceparent)) {
+  if (tth_trace_next_hop(call->ctx, call->c.own_span, traceparent)) {
     headers.traceparent = traceparent;
     headers.tracestate = sendable(tether_trace_state(call->ctx), STATE_MAX);
     headers.baggage = sendable(tether_trace_baggage(call->ctx), BAGGAGE_MAX);

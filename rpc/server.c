@@ -25,6 +25,7 @@ tether_code tth_server_open_on(const tth_transport *transport, const tether_serv
   server->tls = options->tls;
   server->max_timeout_ns = options->max_timeout_ns;
   server->deadline_required = options->deadline_required;
+  server->interceptors = options->interceptors && *options->interceptors ? options->interceptors : NULL;
   tether_code code = tether_pool_open(options->max_workers > 0 ? options->max_workers : 64, &server->pool);
   if (code != TETHER_OK) {
     free(server);

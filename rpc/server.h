@@ -33,6 +33,7 @@ struct tether_server {
   tether_pool *pool;
   int64_t max_timeout_ns;
   bool deadline_required;
+  const tether_interceptor *const *interceptors; /* NULL: none */
 
   /* fixed once listening */
   tth_route *routes; /* sorted by path */

@@ -16,6 +16,7 @@
 #include "rpc/encode.h"
 #include "rpc/forward.h"
 #include "rpc/headers.h"
+#include "rpc/interceptor.h"
 #include "rpc/metadata.h"
 #include "rpc/server.h"
 #include "rpc/session_clock.h"
@@ -50,8 +51,7 @@ static tether_code final_code(tether_call *call, tether_code code, const char **
   return shutdown || lost ? TETHER_UNAVAILABLE : tth_code_of_ctx(root);
 }
 
-/* How long the handler worked on after its context had ended. */
-static int64_t wasted_ns(const tether_call *call) {
+int64_t tth_server_call_wasted_ns(const tether_call *call) {
   int64_t cut_ns = atomic_load(&call->s.cut_ns), from_ns = call->s.deadline_ns;
   if (cut_ns && cut_ns < from_ns) from_ns = cut_ns;
   if (from_ns < call->s.began_ns) from_ns = call->s.began_ns;
@@ -70,7 +70,7 @@ static ProtobufCBinaryData pack_ledger(tether_call *call) {
   hop.has_queue_ns = hop.has_own_ns = true;
   hop.queue_ns = began_ns - call->s.arrived_ns;
   hop.own_ns = call->s.ended_ns - began_ns;
-  hop.wasted_ns = wasted_ns(call);
+  hop.wasted_ns = tth_server_call_wasted_ns(call);
   hop.has_wasted_ns = hop.wasted_ns > 0;
   hop.has_detached = hop.detached = call->s.detached;
   return tth_recorder_pack(call->s.recorder, &hop, &bytes) ? bytes : (ProtobufCBinaryData){0};
@@ -98,9 +98,16 @@ static tth_out *encode_end(tether_call *call, const tether_limits *peer) {
   return out;
 }
 
+static void intercept_end(tether_call *call) {
+  bool replies = call->code == TETHER_OK && call->reply;
+  if (replies) tth_intercept_message(call, true, protobuf_c_message_get_packed_size(call->reply));
+  tth_intercept_end(call);
+}
+
 /* Sends the end, and lets go. */
 static void complete(tether_call *call) {
   tth_out *out = encode_end(call, tth_conn_peer_limits(call->conn));
+  if (call->s.server->interceptors) intercept_end(call);
   bool unref = false;
   tth_session *session = tth_conn_lock(call->conn);
   if (session && call->stream && out) {
@@ -151,7 +158,7 @@ void tth_server_call_end(tether_call *call, tether_code code, const char *messag
   tth_call_set_message(call, message);
   call->s.ended_ns = tether_now_ns();
   if (call->s.began_ns) {
-    atomic_fetch_add_explicit(&call->s.route->wasted_ns, wasted_ns(call), memory_order_relaxed);
+    atomic_fetch_add_explicit(&call->s.route->wasted_ns, tth_server_call_wasted_ns(call), memory_order_relaxed);
     atomic_fetch_sub_explicit(&call->s.route->running, 1, memory_order_relaxed);
   }
   /* Whatever the handler started under its context ends with it. */
@@ -273,9 +280,10 @@ static tether_code check_headers(tether_call *call, const Tether__V1__Headers *h
     snprintf(why, why_size, "out of memory");
     return TETHER_RESOURCE_EXHAUSTED;
   }
-  tth_route *route = headers->method ? tth_server_route(call->s.server, headers->method) : NULL;
+  if (headers->method) call->path = headers->method; /* in the arena */
+  tth_route *route = tth_server_route(call->s.server, call->path);
   if (!route || !route->handler) {
-    snprintf(why, why_size, "no method %.200s is served here", headers->method ? headers->method : "(none)");
+    snprintf(why, why_size, "no method %.200s is served here", *call->path ? call->path : "(none)");
     return TETHER_UNIMPLEMENTED;
   }
   call->s.route = route;
@@ -384,9 +392,11 @@ static void on_headers(tether_call *call, const tth_event *event, const tether_l
   call->s.explain = headers->explain;
   call->s.deadline_ns = deadline_of(call, headers);
   code = check_headers(call, headers, headers == &hand.base, limits, why, sizeof why);
+  const char *refused = why;
   if (code == TETHER_OK) make_ctx(call, headers);
+  if (code == TETHER_OK && call->s.server->interceptors) code = tth_intercept_begin(call, &refused);
   if (code != TETHER_OK) {
-    end_unhandled(call, code, why);
+    end_unhandled(call, code, refused);
     return;
   }
   code = equip(call, limits);
@@ -407,7 +417,10 @@ static void on_request(tether_call *call, const tth_event *event, const tether_l
     code = tth_call_unpack(call, call->method->request, event->bytes, event->len, limits->max_unpacked_bytes, reason,
                            sizeof reason, &call->request);
     tth_call_consumed(call, event->cost);
-    if (code != TETHER_OK) snprintf(why, sizeof why, "the request cannot be unpacked: %s", reason);
+    if (code == TETHER_OK)
+      tth_intercept_message(call, false, event->len);
+    else
+      snprintf(why, sizeof why, "the request cannot be unpacked: %s", reason);
   }
   if (code != TETHER_OK)
     end_unhandled(call, code, why);
@@ -470,8 +483,11 @@ void tth_server_call_event(tether_call *call, tth_event *event, const tether_lim
 
 tether_code tether_call_fail(tether_call *call, tether_code code, const char *format, ...) {
   bool known = code > TETHER_OK && code <= TETHER_UNAUTHENTICATED;
-  if (call->role != TTH_SERVER) return known ? code : TETHER_UNKNOWN;
   va_list args;
+  va_start(args, format);
+  bool refused = call->intercept && tth_intercept_refusal(call, format, args);
+  va_end(args);
+  if (refused || call->role != TTH_SERVER) return known ? code : TETHER_UNKNOWN;
   char *message = NULL;
   va_start(args, format);
   if (vasprintf(&message, format, args) < 0) message = NULL;

@@ -101,18 +101,23 @@ bool tether_trace_parse(const char *text, tether_trace *trace) {
   return true;
 }
 
-static tether_ctx *with_trace(const tether_ctx *parent, const tether_trace *trace, const char *state,
-                              const char *baggage) {
+/* NULL without memory for the value. */
+static struct trace_value *value_new(const tether_trace *trace, const char *state, const char *baggage) {
   size_t state_len = state && *state ? strlen(state) + 1 : 0;
   size_t baggage_len = baggage && *baggage ? strlen(baggage) + 1 : 0;
   struct trace_value *value = malloc(sizeof *value + state_len + baggage_len);
-  /* Without memory the call goes on untraced: a trace is never worth a failed call. */
-  if (!value) return tether_ctx_with_value(parent, &trace_key, NULL);
+  if (!value) return NULL;
   char *texts = (char *)(value + 1);
   value->trace = *trace;
   value->state = state_len ? memcpy(texts, state, state_len) : NULL;
   value->baggage = baggage_len ? memcpy(texts + state_len, baggage, baggage_len) : NULL;
-  return tether_ctx_with_value(parent, &trace_key, value);
+  return value;
+}
+
+/* Without memory the call goes on untraced: a trace is never worth a failed call. */
+static tether_ctx *with_trace(const tether_ctx *parent, const tether_trace *trace, const char *state,
+                              const char *baggage) {
+  return tether_ctx_with_value(parent, &trace_key, value_new(trace, state, baggage));
 }
 
 tether_ctx *tether_trace_start(const tether_ctx *parent, bool sampled, const char *baggage) {
@@ -135,6 +140,11 @@ tether_ctx *tth_trace_received(const tether_ctx *parent, const char *traceparent
   return with_trace(parent, &trace, tracestate, baggage);
 }
 
+tether_ctx *tth_trace_replaced(const tether_ctx *ctx, const tether_trace *trace) {
+  struct trace_value *value = value_new(trace, tether_trace_state(ctx), tether_trace_baggage(ctx));
+  return value ? tether_ctx_with_value(ctx, &trace_key, value) : NULL;
+}
+
 bool tether_trace_get(const tether_ctx *ctx, tether_trace *trace) {
   const struct trace_value *value = tether_ctx_value(ctx, &trace_key);
   if (value) *trace = value->trace;
@@ -151,10 +161,10 @@ const char *tether_trace_baggage(const tether_ctx *ctx) {
   return value ? value->baggage : NULL;
 }
 
-bool tth_trace_next_hop(const tether_ctx *ctx, char text[TETHER_TRACEPARENT_SIZE]) {
+bool tth_trace_next_hop(const tether_ctx *ctx, bool own_span, char text[TETHER_TRACEPARENT_SIZE]) {
   tether_trace trace;
   if (!tether_trace_get(ctx, &trace)) return false;
-  random_id(trace.span_id, sizeof trace.span_id);
+  if (!own_span) random_id(trace.span_id, sizeof trace.span_id);
   tether_trace_format(&trace, text);
   return true;
 }

@@ -51,6 +51,7 @@ extern "C" {
 typedef struct tether_client tether_client;
 typedef struct tether_server tether_server;
 typedef struct tether_call tether_call;
+typedef struct tether_interceptor tether_interceptor; /* tether/interceptor.h */
 
 /* ---- Limits and options -------------------------------------------------------------------- */
 
@@ -83,6 +84,7 @@ typedef struct tether_client_options {
   int64_t backoff_initial_ns; /* default 1 s; gRPC's connection back-off (doc/connection-backoff.md): */
   int64_t backoff_max_ns;     /* default 120 s; delay *= 1.6, jitter 0.2, reset by the peer's HELLO */
   int64_t connect_timeout_ns; /* default 20 s per attempt */
+  const tether_interceptor *const *interceptors; /* NULL-terminated; must outlive the client, as what it lists */
 } tether_client_options;
 
 typedef struct tether_server_options {
@@ -92,6 +94,7 @@ typedef struct tether_server_options {
   const tether_key *const *keys; /* NULL-terminated: value keys to decode from incoming calls; static */
   int64_t max_timeout_ns;        /* handlers of calls without a deadline, or with a later one, get this; 0: no bound */
   bool deadline_required;        /* calls without a deadline are refused: INVALID_ARGUMENT */
+  const tether_interceptor *const *interceptors; /* NULL-terminated; must outlive the server, as what it lists */
 } tether_server_options;
 
 /* Options of one call. NULL or zero fields mean the default. */
@@ -363,7 +366,8 @@ TETHER_API void tether_server_close(tether_server *server);
  * from tether_call_alloc and friends, or point into the request. Its context ends when the call does. */
 
 /* Sets the status message and returns `code`: `return tether_call_fail(call, TETHER_NOT_FOUND, "no %s", x);`
- * TETHER_OK or a number outside the enum becomes TETHER_UNKNOWN. */
+ * TETHER_OK or a number outside the enum becomes TETHER_UNKNOWN. Also for interceptors that refuse a call, on both
+ * sides. */
 TETHER_API TETHER_MUST_USE tether_code tether_call_fail(tether_call *call, tether_code code, const char *format, ...)
     TETHER_PRINTF(3, 4);
 

@@ -127,7 +127,7 @@ static void check_trace(const Tether__V1__Headers *headers, const tether_ctx *ct
   tether_trace sent, got, next;
   char text[TETHER_TRACEPARENT_SIZE];
   bool valid = headers->traceparent && tether_trace_parse(headers->traceparent, &sent);
-  FUZZ_CHECK(tether_trace_get(ctx, &got) == valid && tth_trace_next_hop(ctx, text) == valid);
+  FUZZ_CHECK(tether_trace_get(ctx, &got) == valid && tth_trace_next_hop(ctx, false, text) == valid);
   if (!valid) return;
   FUZZ_CHECK(memcmp(&sent, &got, sizeof got) == 0 && tether_trace_parse(text, &next));
   FUZZ_CHECK(memcmp(next.trace_id, sent.trace_id, sizeof sent.trace_id) == 0 && next.flags == sent.flags);
