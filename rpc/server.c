@@ -45,13 +45,6 @@ tether_code tether_server_open(const tether_server_options *options, tether_serv
   return tth_server_open_on(&tth_transport_nng, options, server);
 }
 
-static bool is_listening(tether_server *server) {
-  pthread_mutex_lock(&server->mu);
-  bool listening = server->listener_count > 0;
-  pthread_mutex_unlock(&server->mu);
-  return listening;
-}
-
 /* ---- Routes -------------------------------------------------------------------------------- */
 
 /* Where the path is, or where it belongs. */
@@ -78,7 +71,10 @@ tth_route *tth_server_route(const tether_server *server, const char *path) {
 
 tether_code tether_server_add(tether_server *server, const tether_served_method *methods, size_t count,
                               const void *service, void *data) {
-  if (is_listening(server)) return TETHER_FAILED_PRECONDITION;
+  pthread_mutex_lock(&server->mu);
+  bool listening = server->listener_count > 0;
+  pthread_mutex_unlock(&server->mu);
+  if (listening) return TETHER_FAILED_PRECONDITION;
   bool found = false;
   for (size_t i = 0; i < count; i++) {
     find_route(server, methods[i].method->path, &found);
@@ -275,21 +271,19 @@ static tether_call *next_to_cancel(tether_server *server) {
   return call;
 }
 
-tether_code tether_server_on_drain(tether_server *server, tether_drain_fn fn, void *data) {
-  if (is_listening(server)) return TETHER_FAILED_PRECONDITION;
-  tth_drain_hook *grown = realloc(server->drain_hooks, (server->drain_hook_count + 1) * sizeof *grown);
-  if (!grown) return TETHER_RESOURCE_EXHAUSTED;
-  grown[server->drain_hook_count++] = (tth_drain_hook){fn, data};
-  server->drain_hooks = grown;
-  return TETHER_OK;
+void tether_server_on_drain(tether_server *server, tether_drain_hook *hook) {
+  pthread_mutex_lock(&server->mu);
+  hook->next = server->drain_hooks;
+  server->drain_hooks = hook;
+  pthread_mutex_unlock(&server->mu);
 }
 
 static void call_drain_hooks(tether_server *server) {
   pthread_mutex_lock(&server->mu);
-  bool first = !server->draining;
-  server->draining = true;
+  tether_drain_hook *hook = server->drain_hooks;
+  server->drain_hooks = NULL;
   pthread_mutex_unlock(&server->mu);
-  for (size_t i = 0; first && i < server->drain_hook_count; i++) server->drain_hooks[i].fn(server->drain_hooks[i].data);
+  for (; hook; hook = hook->next) hook->fn(hook->data);
 }
 
 static void stop_listening(tether_server *server) {
@@ -343,7 +337,6 @@ void tether_server_close(tether_server *server) {
   pthread_cond_destroy(&server->changed);
   pthread_mutex_destroy(&server->mu);
   free(server->routes);
-  free(server->drain_hooks);
   tth_large_clear();
   free(server);
 }

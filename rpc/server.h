@@ -19,12 +19,6 @@ typedef struct tth_route {
   _Atomic int64_t wasted_ns;
 } tth_route;
 
-/* Who hears that a shutdown begins. */
-typedef struct tth_drain_hook {
-  tether_drain_fn fn;
-  void *data;
-} tth_drain_hook;
-
 struct tether_server {
   const tth_transport *transport;
   tether_limits limits;
@@ -38,13 +32,11 @@ struct tether_server {
   /* fixed once listening */
   tth_route *routes; /* sorted by path */
   size_t route_count;
-  tth_drain_hook *drain_hooks;
-  size_t drain_hook_count;
 
   pthread_mutex_t mu;
   pthread_cond_t changed; /* on CLOCK_MONOTONIC */
   /* under mu */
-  bool draining; /* the hooks have been called, or are being called */
+  tether_drain_hook *drain_hooks; /* not called yet */
   bool stopping;
   tth_listener **listeners;
   size_t listener_count;

@@ -334,12 +334,17 @@ TETHER_API TETHER_MUST_USE tether_code tether_server_add(tether_server *server, 
 /* The methods served, in the order of their paths; NULL past the last. Any thread once the server listens. */
 TETHER_API const tether_method *tether_server_method(const tether_server *server, size_t index);
 
-/* Has fn called when a shutdown begins, while the listeners are still there: on the thread that calls
- * tether_server_shutdown or tether_server_close, once. It must not block. What it is given must outlive the
- * server. Before the first listen. TETHER_FAILED_PRECONDITION: already listening. TETHER_RESOURCE_EXHAUSTED: no memory.
- */
-typedef void (*tether_drain_fn)(void *data);
-TETHER_API TETHER_MUST_USE tether_code tether_server_on_drain(tether_server *server, tether_drain_fn fn, void *data);
+/* Who wants to know that a shutdown begins. */
+typedef struct tether_drain_hook {
+  void (*fn)(void *data);
+  void *data;
+  struct tether_drain_hook *next; /* the server's */
+} tether_drain_hook;
+
+/* Has hook->fn called when a shutdown begins, while the listeners are still there: on the thread that calls
+ * tether_server_shutdown or tether_server_close, without locks, once; never if that has begun already. It must not
+ * block. The hook must outlive the server. Any thread; never fails. */
+TETHER_API void tether_server_on_drain(tether_server *server, tether_drain_hook *hook);
 
 /* Listens on `url` (as tether_client_open; tcp://127.0.0.1:0 picks a port). May be called for several URLs. A
  * socket file left by a dead process is replaced; one with a live server is not.
