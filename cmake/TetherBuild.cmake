@@ -17,6 +17,7 @@ endif()
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(PROTOBUF_C REQUIRED IMPORTED_TARGET libprotobuf-c)
+pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 find_package(nng CONFIG REQUIRED)
 
 # What every target of ours is compiled with; never part of what is installed.

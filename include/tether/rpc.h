@@ -133,6 +133,15 @@ typedef struct tether_file {
                                                options (descriptor.proto and the like). NULL: nothing */
 } tether_file;
 
+/* When a call that failed is tried again, within its one deadline: gRPC's retry policy (grpc/proposal A6). */
+typedef struct tether_retry_policy {
+  int max_attempts;           /* in all, 2 or more; above 5 counts as 5 */
+  int64_t initial_backoff_ns; /* before the n-th retry: initial * multiplier^(n - 1), at most max, times 0.8 to 1.2 */
+  int64_t max_backoff_ns;
+  double backoff_multiplier;
+  uint32_t retryable; /* a set of codes, 1u << code each */
+} tether_retry_policy;
+
 /* One method. Static. */
 typedef struct tether_method {
   const char *path; /* "/package.Service/Method" */
@@ -140,7 +149,8 @@ typedef struct tether_method {
   const ProtobufCMessageDescriptor *reply;
   int64_t default_timeout_ns; /* 0: none */
   unsigned flags;
-  const tether_file *file; /* where it is defined; NULL: not known */
+  const tether_file *file;          /* where it is defined; NULL: not known */
+  const tether_retry_policy *retry; /* where the client's service config has nothing for the method; NULL: none */
 } tether_method;
 
 /* A handler in untyped form: `service` is the typed table given to register, `data` its user data. request is NULL
