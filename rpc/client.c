@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "rpc/interceptor.h"
 #include "rpc/large.h"
 #include "rpc/trace.h"
 
@@ -273,6 +274,7 @@ static void on_event(void *owner, tth_conn *conn, tth_event *event) {
   tether_client *client = owner;
   switch (event->type) {
     case TTH_EVENT_HELLO:
+      tth_intercept_connected(client->interceptors, conn, false);
       on_hello(client, conn);
       break;
     case TTH_EVENT_GOAWAY:
@@ -292,6 +294,7 @@ static void on_lost(void *owner, tth_conn *conn, tether_call *call, bool left, c
 
 static void on_closed(void *owner, tth_conn *conn, const char *why) {
   tether_client *client = owner;
+  tth_intercept_disconnected(client->interceptors, conn, false);
   pthread_mutex_lock(&client->mu);
   remove_conn_locked(client, conn);
   bool current = client->conn == conn, was_ready = client->state == TETHER_READY, closing = client->closing;

@@ -85,6 +85,7 @@ size_t tth_conn_out_bytes(tth_conn *conn);
 /* The owner may chain its connections through this. */
 typedef struct tth_conn_node {
   tth_conn *prev, *next;
+  bool announced; /* to interceptors; only in events */
 } tth_conn_node;
 tth_conn_node *tth_conn_node_of(tth_conn *conn);
 

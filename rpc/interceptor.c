@@ -109,6 +109,23 @@ void tth_intercept_end(tether_call *call) {
   if (atomic_exchange(&call->intercepting, TTH_INTERCEPT_ENDED) != TTH_INTERCEPT_BEGINNING) end_all(call);
 }
 
+/* ---- Connections --------------------------------------------------------------------------- */
+
+static void announce(const tether_interceptor *const *list, const tth_conn *conn, bool server, bool opened) {
+  for (size_t i = 0; list[i]; i++)
+    if (list[i]->connection) list[i]->connection(list[i]->data, server, opened, tth_conn_peer(conn));
+}
+
+void tth_intercept_connected(const tether_interceptor *const *list, tth_conn *conn, bool server) {
+  if (!list) return;
+  tth_conn_node_of(conn)->announced = true;
+  announce(list, conn, server, true);
+}
+
+void tth_intercept_disconnected(const tether_interceptor *const *list, tth_conn *conn, bool server) {
+  if (list && tth_conn_node_of(conn)->announced) announce(list, conn, server, false);
+}
+
 /* ---- For hooks ----------------------------------------------------------------------------- */
 
 bool tether_call_is_server(const tether_call *call) { return call->role == TTH_SERVER; }

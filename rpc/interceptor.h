@@ -29,6 +29,10 @@ TETHER_MUST_USE tether_code tth_intercept_begin(tether_call *call, const char **
 /* Runs the end hooks of a list that is not NULL: the results are written, and not published. */
 void tth_intercept_end(tether_call *call);
 
+/* A connection's HELLO came; it has closed. Both take a NULL list. Only from the connection's events. */
+void tth_intercept_connected(const tether_interceptor *const *list, tth_conn *conn, bool server);
+void tth_intercept_disconnected(const tether_interceptor *const *list, tth_conn *conn, bool server);
+
 /* The rest of tth_intercept_message. */
 void tth_intercept_tell(tether_call *call, bool sent, size_t bytes);
 

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "rpc/client.h"
+#include "rpc/interceptor.h"
 #include "rpc/large.h"
 
 tether_code tth_server_open_on(const tth_transport *transport, const tether_server_options *options,
@@ -106,7 +107,7 @@ static tether_call *on_new_call(void *owner, tth_conn *conn, tth_stream *stream)
 
 static void on_event(void *owner, tth_conn *conn, tth_event *event) {
   tether_server *server = owner;
-  (void)conn;
+  if (event->type == TTH_EVENT_HELLO) tth_intercept_connected(server->interceptors, conn, true);
   if (event->type == TTH_EVENT_VERDICT) {
     pthread_mutex_lock(&server->mu);
     if (server->ended[event->from] > 0) {
@@ -128,6 +129,7 @@ static void on_lost(void *owner, tth_conn *conn, tether_call *call, bool left, c
 static void on_closed(void *owner, tth_conn *conn, const char *why) {
   tether_server *server = owner;
   (void)why;
+  tth_intercept_disconnected(server->interceptors, conn, true);
   pthread_mutex_lock(&server->mu);
   tth_conn_node *node = tth_conn_node_of(conn);
   *(node->prev ? &tth_conn_node_of(node->prev)->next : &server->conns) = node->next;

@@ -57,6 +57,8 @@ struct tether_interceptor {
   /* A message of `bytes` was handed over to be sent, or was received and unpacked. */
   void (*message)(void *data, tether_call *call, bool sent, size_t bytes, void *state);
   void (*end)(void *data, tether_call *call, const tether_call_summary *summary, void *state);
+  /* A connection is there to be used (a server's: accepted), or has gone. Once each. `peer`: its address, for logs. */
+  void (*connection)(void *data, bool server, bool opened, const char *peer);
   void *data;
 };
 

@@ -57,12 +57,14 @@ static void witness_message(void *data, tether_call *call, bool sent, size_t byt
 static void witness_end(void *data, tether_call *call, const tether_call_summary *summary, void *state) {
   struct witness *w = data;
   if (state && strcmp(state, "state") != 0) w->mixed_up = true;
+  pthread_mutex_lock(&t.mu); /* calls may end at the same time */
   w->stateless = !state;
   w->code = tether_call_code(call);
   w->summary = *summary;
   w->served = tether_call_method(call);
   snprintf(w->path, sizeof w->path, "%s", tether_call_path(call));
   snprintf(w->message, sizeof w->message, "%s", tether_call_message(call));
+  pthread_mutex_unlock(&t.mu);
   note(tether_call_is_server(call), '>', w->letter);
   atomic_fetch_add(&w->ends, 1);
 }
@@ -463,6 +465,38 @@ static void nothing_can_be_changed_after_begin(void **state) {
   assert_int_equal(atomic_load(&refused_later), 2);
 }
 
+/* ---- Connections --------------------------------------------------------------------------- */
+
+static atomic_int connections[2][2]; /* by side: opened, closed */
+
+static void count_connection(void *data, bool server, bool opened, const char *peer) {
+  (void)data;
+  if (peer) atomic_fetch_add(&connections[server][!opened], 1);
+}
+
+static void connections_are_seen_when_they_can_be_used_and_when_they_have_gone(void **state) {
+  static const tether_interceptor counter = {.connection = count_connection};
+  static const tether_interceptor *const list[] = {&counter, NULL};
+  const tether_server_options server = {.interceptors = list};
+  const tether_client_options client = {.interceptors = list};
+  struct rpc_fixture *f;
+  (void)state;
+  assert_int_equal(rpc_fixture_open((void **)&f, &server, &client), 0);
+  TETHER_SCOPED tether_ctx *ctx = bounded();
+  Testing__V1__Request request = request_of("x");
+  TETHER_SCOPED_CALL tether_call *call = testing_v1_echo_client_quick(f->client, ctx, &request, NULL);
+  rpc_assert_code(call, TETHER_OK);
+  for (int side = 0; side < 2; side++) {
+    assert_int_equal(atomic_load(&connections[side][0]), 1);
+    assert_int_equal(atomic_load(&connections[side][1]), 0);
+  }
+  rpc_fixture_close((void **)&f);
+  for (int side = 0; side < 2; side++) {
+    assert_int_equal(atomic_load(&connections[side][0]), 1);
+    assert_int_equal(atomic_load(&connections[side][1]), 1);
+  }
+}
+
 /* ---- A shutdown meanwhile ------------------------------------------------------------------ */
 
 static tst_latch entered, go_on;
@@ -532,6 +566,7 @@ int main(void) {
       CASE(a_value_that_a_server_interceptor_sets_is_seen_by_what_comes_after_it),
       CASE(a_span_that_a_client_interceptor_sets_is_sent_as_it_is),
       CASE(nothing_can_be_changed_after_begin),
+      CASE(connections_are_seen_when_they_can_be_used_and_when_they_have_gone),
       CASE(a_shutdown_while_interceptors_begin_stops_the_rest_and_ends_them_once),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
