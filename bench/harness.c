@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -250,7 +251,9 @@ static const struct known {
     {"--tcp", FLAG, offsetof(bench_options, tcp)},
     {"--threads", FLAG, offsetof(bench_options, threads)},
     {"--pooled", FLAG, offsetof(bench_options, pooled)},
+    {"--explain", FLAG, offsetof(bench_options, explain)},
     {"--connections", NUMBER, offsetof(bench_options, connections)},
+    {"--cpus", NUMBER, offsetof(bench_options, cpus)},
     {"--hops", NUMBER, offsetof(bench_options, hops)},
     {"--delay-ms", NUMBER, offsetof(bench_options, delay_ms)},
     {"--queued-mib", NUMBER, offsetof(bench_options, queued_mib)},
@@ -280,6 +283,17 @@ static bool parse(char **argv, bench_options *options) {
          options->hops <= HOPS_MAX && !(options->tcp && options->delay_ms > 0);
 }
 
+/* This process, and so its servers too, on the first so many of its processors. */
+static void keep_to(int cpus) {
+  cpu_set_t has, uses;
+  CPU_ZERO(&uses);
+  if (sched_getaffinity(0, sizeof has, &has) != 0) bench_fail("sched_getaffinity: %s", strerror(errno));
+  for (int cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&uses) < cpus; cpu++)
+    if (CPU_ISSET(cpu, &has)) CPU_SET(cpu, &uses);
+  if (CPU_COUNT(&uses) < cpus) bench_fail("%d processors of %d", CPU_COUNT(&uses), cpus);
+  if (sched_setaffinity(0, sizeof uses, &uses) != 0) bench_fail("sched_setaffinity: %s", strerror(errno));
+}
+
 int bench_main(int argc, char **argv, const bench_program *program) {
   bench_options options;
   (void)argc;
@@ -287,6 +301,7 @@ int bench_main(int argc, char **argv, const bench_program *program) {
     fprintf(stderr, "%s: wrong options; see bench/harness.h\n", program_invocation_short_name);
     return 2;
   }
+  if (options.cpus > 0) keep_to(options.cpus);
   share();
   if (options.address) {
     program->serve(&options);

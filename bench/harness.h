@@ -35,7 +35,9 @@ typedef struct bench_options {
   bool tcp;        /* over 127.0.0.1 instead of a unix socket */
   bool threads;    /* in_flight threads that block instead of callbacks */
   bool pooled;     /* the handler may block: it does not run on an I/O thread */
-  int connections; /* of programs that measure those */
+  bool explain;    /* calls ask for their ledger */
+  int connections; /* the calls take turns on them; or of programs that measure those */
+  int cpus;        /* processors for all processes; 0: all there are */
   int hops;        /* servers, each of which gets the next one's address */
   int delay_ms;    /* on the way to each server, and on the way back */
   int queued_mib;  /* what is on its way over each hop meanwhile */

@@ -1,13 +1,22 @@
-/* Unary calls with a deadline and a metadata entry: one at a time, blocking; or many, by callbacks or by threads. */
+/* Unary calls with a deadline and a metadata entry: one at a time, blocking; or many, by callbacks or by threads, on
+ * one connection or several. */
+#include <stdatomic.h>
+
 #include "bench/ours.h"
+
+#define CONNECTIONS_MOST 64
 
 struct caller {
   bench_run *run;
   const bench_options *run_options;
-  tether_client *client;
+  tether_client *clients[CONNECTIONS_MOST];
+  int client_count;
+  _Atomic unsigned turn;
   tether_call_options options;
   Bench__V1__Payload request;
   tether_call *(*call)(tether_client *, const tether_ctx *, const Bench__V1__Payload *, const tether_call_options *);
+  tether_call *(*start)(tether_client *, const tether_ctx *, const Bench__V1__Payload *, const tether_call_options *,
+                        tether_call_done_fn, void *);
 };
 
 static tether_code echo(const tether_ctx *ctx, tether_call *call, const Bench__V1__Payload *request,
@@ -28,10 +37,16 @@ static void serve(const bench_options *options) {
   ours_serve(options, server, NULL);
 }
 
+static tether_client *next_client(struct caller *caller) {
+  if (caller->client_count == 1) return caller->clients[0];
+  unsigned turn = atomic_fetch_add_explicit(&caller->turn, 1, memory_order_relaxed);
+  return caller->clients[turn % (unsigned)caller->client_count];
+}
+
 static void call_once(void *data) {
   struct caller *caller = data;
   TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), BENCH_TIMEOUT_SECONDS * TETHER_SEC);
-  TETHER_SCOPED_CALL tether_call *call = caller->call(caller->client, ctx, &caller->request, &caller->options);
+  TETHER_SCOPED_CALL tether_call *call = caller->call(next_client(caller), ctx, &caller->request, &caller->options);
   ours_check(call, caller->run_options);
 }
 
@@ -39,8 +54,8 @@ static void call_ended(tether_call *call, void *data);
 
 static void call_start(void *data) {
   struct caller *caller = data;
-  tether_call_unref(bench_v1_echo_client_unary_start(caller->client, tether_ctx_background(), &caller->request,
-                                                     &caller->options, call_ended, caller));
+  tether_call_unref(caller->start(next_client(caller), tether_ctx_background(), &caller->request, &caller->options,
+                                  call_ended, caller));
 }
 
 static void call_ended(tether_call *call, void *data) {
@@ -50,11 +65,20 @@ static void call_ended(tether_call *call, void *data) {
 }
 
 static void measure(const bench_options *options, bench_run *run) {
-  struct caller caller = {.run = run, .run_options = options, .call = bench_v1_echo_client_unary};
-  caller.client = ours_client(options, options->address);
+  struct caller caller = {.run = run,
+                          .run_options = options,
+                          .call = bench_v1_echo_client_unary,
+                          .start = bench_v1_echo_client_unary_start};
+  caller.client_count = options->connections > 0 ? options->connections : 1;
+  if (caller.client_count > CONNECTIONS_MOST) bench_fail("too many connections");
+  for (int i = 0; i < caller.client_count; i++) caller.clients[i] = ours_client(options, options->address);
   caller.options = ours_call_options();
+  caller.options.explain = options->explain;
   caller.request = ours_payload(options);
-  if (options->pooled) caller.call = bench_v1_echo_client_pooled;
+  if (options->pooled) {
+    caller.call = bench_v1_echo_client_pooled;
+    caller.start = bench_v1_echo_client_pooled_start;
+  }
   if (options->in_flight > 1 && !options->threads) {
     bench_load(run, call_start, &caller);
   } else {
@@ -64,7 +88,7 @@ static void measure(const bench_options *options, bench_run *run) {
     else
       bench_one_by_one(run, call_once, &caller);
   }
-  tether_client_close(caller.client);
+  for (int i = 0; i < caller.client_count; i++) tether_client_close(caller.clients[i]);
 }
 
 int main(int argc, char **argv) { return bench_main(argc, argv, &(bench_program){.serve = serve, .measure = measure}); }

@@ -1,5 +1,8 @@
-// gRPC C++: what bench/unary.c does. One at a time, or threads: the synchronous stub; many: the callback API. One
-// channel, one connection.
+// gRPC C++: what bench/unary.c does. One at a time, or threads: the synchronous stub; many: the callback API. A
+// channel, and so a connection, for each connection.
+#include <atomic>
+#include <vector>
+
 #include "bench/peers/grpc.h"
 
 namespace {
@@ -36,8 +39,11 @@ void Serve(const bench_options *options) {
 struct Caller {
   const bench_options *options;
   bench_run *run;
-  std::unique_ptr<bench::v1::Echo::Stub> stub;
   Payload request;
+  std::vector<std::unique_ptr<bench::v1::Echo::Stub>> stubs;
+  std::atomic<unsigned> turn{0};
+
+  bench::v1::Echo::Stub *stub() { return stubs[stubs.size() == 1 ? 0 : turn++ % stubs.size()].get(); }
 };
 
 void CallOnce(void *data) {
@@ -45,7 +51,7 @@ void CallOnce(void *data) {
   grpc::ClientContext context;
   Payload reply;
   Prepare(&context);
-  grpc::Status status = caller->stub->Unary(&context, caller->request, &reply);
+  grpc::Status status = caller->stub()->Unary(&context, caller->request, &reply);
   Check(caller->options, status, reply);
 }
 
@@ -58,7 +64,7 @@ void Start(void *data) {
   Caller *caller = static_cast<Caller *>(data);
   Call *call = new Call;
   Prepare(&call->context);
-  caller->stub->async()->Unary(&call->context, &caller->request, &call->reply, [caller, call](grpc::Status status) {
+  caller->stub()->async()->Unary(&call->context, &caller->request, &call->reply, [caller, call](grpc::Status status) {
     Check(caller->options, status, call->reply);
     delete call;
     if (bench_load_again(caller->run)) Start(caller);
@@ -66,7 +72,9 @@ void Start(void *data) {
 }
 
 void Measure(const bench_options *options, bench_run *run) {
-  Caller caller{options, run, bench::v1::Echo::NewStub(ConnectGrpc(options, options->address)), PayloadOf(options)};
+  Caller caller{options, run, PayloadOf(options), {}};
+  for (int i = 0; i < (options->connections > 0 ? options->connections : 1); i++)
+    caller.stubs.push_back(bench::v1::Echo::NewStub(ConnectGrpc(options, options->address)));
   if (options->threads)
     bench_threads(run, CallOnce, &caller);
   else if (options->in_flight == 1)
