@@ -19,6 +19,7 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(PROTOBUF_C REQUIRED IMPORTED_TARGET libprotobuf-c)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 find_package(nng CONFIG REQUIRED)
+find_package(OpenSSL 3.0 REQUIRED)
 
 # What every target of ours is compiled with; never part of what is installed.
 add_library(tether-warnings INTERFACE)

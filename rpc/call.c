@@ -132,6 +132,10 @@ const tether_metadata *tether_call_metadata(const tether_call *call) { return ca
 const char *tether_call_path(const tether_call *call) { return call->path; }
 const char *tether_call_peer(const tether_call *call) { return call->conn ? tth_conn_peer(call->conn) : ""; }
 
+const tether_identity *tether_call_identity(const tether_call *call) {
+  return call->conn ? tth_conn_identity(call->conn) : &tth_identity_none;
+}
+
 const tether_ctx *tether_call_ctx(const tether_call *call) { return call->ctx ? call->ctx : tether_ctx_background(); }
 
 void *tether_call_alloc(tether_call *call, size_t size) {

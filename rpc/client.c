@@ -16,6 +16,7 @@
 
 #include "rpc/interceptor.h"
 #include "rpc/large.h"
+#include "rpc/tls.h"
 #include "rpc/trace.h"
 
 #define BACKOFF_INITIAL (1 * TETHER_SEC)
@@ -341,9 +342,11 @@ tether_code tth_client_open_on(const tth_transport *transport, const char *url, 
   pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
   pthread_cond_init(&client->changed, &monotonic);
   pthread_condattr_destroy(&monotonic);
-  tether_code code =
-      client->url ? transport->dialer_new(url, options->tls, &client->dialer) : TETHER_RESOURCE_EXHAUSTED;
+  tether_code code = client->url ? TETHER_OK : TETHER_RESOURCE_EXHAUSTED;
+  if (code == TETHER_OK && options->tls) code = tth_tls_open(options->tls, true, &client->tls);
+  if (code == TETHER_OK) code = transport->dialer_new(url, client->tls, &client->dialer);
   if (code != TETHER_OK) {
+    tth_tls_unref(client->tls);
     free(client->url);
     free(client);
     return code;
@@ -415,10 +418,13 @@ void tether_client_close(tether_client *client) {
   disarm(client);
   pthread_cond_destroy(&client->changed);
   pthread_mutex_destroy(&client->mu);
+  tth_tls_unref(client->tls);
   free(client->url);
   tth_large_clear();
   free(client);
 }
+
+tether_code tether_client_reload_tls(tether_client *client) { return tth_tls_reload(client->tls); }
 
 tether_connectivity tether_client_connectivity(tether_client *client) {
   pthread_mutex_lock(&client->mu);

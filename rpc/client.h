@@ -17,6 +17,7 @@ struct tether_client {
   const tth_transport *transport;
   char *url;
   tether_limits limits;
+  tth_tls *tls; /* NULL: none */
   int64_t backoff_initial_ns, backoff_max_ns, connect_timeout_ns;
   const tether_interceptor *const *interceptors; /* NULL: none */
   tth_dialer *dialer;

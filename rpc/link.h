@@ -25,6 +25,8 @@
 
 #include <tether/rpc.h>
 
+#include "rpc/identity.h"
+
 /* A batch stays under nng's default receive limit (1 MiB), so that any nng pair socket can be the peer. */
 #define TTH_BATCH_MAX ((size_t)512 * 1024)
 
@@ -32,6 +34,7 @@
 #define TTH_METADATA_MOST (TTH_BATCH_MAX / 4)
 
 typedef struct tth_link tth_link;
+typedef struct tth_tls tth_tls; /* rpc/tls.h */
 
 /* What the owner of a link is told. */
 typedef struct tth_link_events {
@@ -79,6 +82,9 @@ typedef struct tth_link_ops {
 /* Every implementation's link begins with this. */
 struct tth_link {
   const tth_link_ops *ops;
+  /* Both are final when the link is handed over. */
+  bool confidential;               /* nobody on the way reads along: TLS, or it does not leave this host's kernel */
+  const tether_identity *identity; /* the peer's; NULL: nobody's. Lives as long as the link */
 };
 
 /* A transport's ends: what a client dials with and a server listens with. Both call back without locks on the
@@ -87,9 +93,9 @@ typedef struct tth_dialer tth_dialer;
 typedef struct tth_listener tth_listener;
 
 typedef struct tth_transport {
-  /* Checks the URL and options and makes a dialer. TETHER_INVALID_ARGUMENT (reason on stderr),
-   * TETHER_RESOURCE_EXHAUSTED. */
-  tether_code (*dialer_new)(const char *url, const tether_tls *tls, tth_dialer **dialer);
+  /* Checks the URL and makes a dialer; `tls`, NULL if there is none, is shared. TETHER_INVALID_ARGUMENT (reason on
+   * stderr), TETHER_RESOURCE_EXHAUSTED. */
+  tether_code (*dialer_new)(const char *url, tth_tls *tls, tth_dialer **dialer);
   /* Starts one attempt (one at a time per dialer), handshake included. Ends with exactly one call of `done`, never
    * from inside dial itself: link (owned by the callee) or NULL and why. */
   void (*dial)(tth_dialer *dialer, int64_t timeout_ns, void (*done)(void *owner, tth_link *link, const char *why),
@@ -100,8 +106,8 @@ typedef struct tth_transport {
 
   /* Binds and accepts from now on; `accepted` is called for each handshaken peer (link owned by the callee).
    * A peer whose handshake fails is closed with one log line; one that is silent is closed after 10 s. */
-  tether_code (*listen)(const char *url, const tether_tls *tls, void (*accepted)(void *owner, tth_link *link),
-                        void *owner, tth_listener **listener);
+  tether_code (*listen)(const char *url, tth_tls *tls, void (*accepted)(void *owner, tth_link *link), void *owner,
+                        tth_listener **listener);
   /* The bound TCP port, 0 if not TCP. */
   uint16_t (*listener_port)(const tth_listener *listener);
   /* Stops accepting, waits for running callbacks, releases. Links already accepted live on. */

@@ -62,6 +62,14 @@ bool tth_nng_try_hold(tth_nng_link *link) {
   return false;
 }
 
+/* Who has greeted. false: there is no memory for that. */
+static bool learn_identity(tth_nng_link *link) {
+  if (!link->kind.tls) return true;
+  bool memory = tth_nng_tls_identity(link->stream, &link->tls_peer);
+  link->base.identity = link->tls_peer;
+  return memory;
+}
+
 /* Everything under way has ended: tells the owner. The link may be gone afterwards. */
 void tth_nng_settle(tth_nng_link *link) {
   if (link->stage == TTH_NNG_OPEN) {
@@ -71,6 +79,11 @@ void tth_nng_settle(tth_nng_link *link) {
   tth_nng_greeted_fn greeted = link->greeted;
   void *owner = link->owner;
   bool failed = atomic_load(&link->ending);
+  if (!failed && !learn_identity(link)) {
+    failed = true;
+    atomic_store(&link->ending, true);
+    snprintf(link->why, sizeof link->why, "out of memory");
+  }
   if (!failed) {
     link->stage = TTH_NNG_IDLE;
     atomic_store(&link->holds, 1); /* start's */
@@ -113,7 +126,9 @@ void tth_nng_fail(tth_nng_link *link, const char *format, ...) {
 
 void tth_nng_fail_with(tth_nng_link *link, const char *prefix, int error) {
   char why[sizeof link->why];
-  snprintf(why, sizeof why, "%s%s", prefix, tth_nng_why(error));
+  tth_tls_why tls;
+  bool told = link->kind.tls && !atomic_load(&link->ending) && tth_nng_tls_failure(link->stream, &tls);
+  snprintf(why, sizeof why, "%s%s", prefix, told ? tls.text : tth_nng_why(error));
   tth_nng_end(link, error, why);
 }
 
@@ -157,6 +172,7 @@ static void release(tth_nng_link *link) {
   nng_aio_reap(link->watch_aio);
   tth_sp_reader_fini(&link->reader);
   free(link->join);
+  free(link->tls_peer);
   free(link);
 }
 
@@ -167,6 +183,7 @@ tth_nng_link *tth_nng_link_new(nng_stream *stream, tth_nng_kind kind) {
     return NULL;
   }
   link->base.ops = &link_ops;
+  link->base.confidential = kind.ipc || kind.tls;
   link->stream = stream;
   link->kind = kind;
   atomic_init(&link->holds, 1); /* greet's */
@@ -181,6 +198,7 @@ tth_nng_link *tth_nng_link_new(nng_stream *stream, tth_nng_kind kind) {
     return NULL;
   }
   tth_nng_name_peer(stream, kind, link->peer, sizeof link->peer);
+  if (kind.ipc && tth_nng_unix_identity(stream, &link->unix_peer)) link->base.identity = &link->unix_peer;
   return link;
 }
 

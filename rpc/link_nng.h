@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "rpc/link.h"
+#include "rpc/link_nng_tls.h"
 
 struct nng_stream;
 struct nng_stream_dialer;
@@ -12,6 +13,9 @@ struct nng_stream_listener;
 
 /* What a received message may take; larger ones end the link. nng's own default. */
 #define TTH_LINK_NNG_RECEIVE_MAX ((size_t)1024 * 1024)
+
+/* The longest reason for a link's end. */
+#define TTH_LINK_NNG_WHY ((size_t)320)
 
 /* How long a listener waits for a peer's greeting: 10 s. Tests shorten it. */
 extern _Atomic int64_t tth_link_nng_greeting_timeout_ns;
@@ -29,12 +33,12 @@ typedef struct tth_nng_kind {
   bool ws;
 } tth_nng_kind;
 
-/* Makes nng's dialer or listener for `url`, TLS included. TETHER_INVALID_ARGUMENT (reason on stderr),
- * TETHER_RESOURCE_EXHAUSTED. */
-TETHER_MUST_USE tether_code tth_nng_dialer_alloc(const char *url, const tether_tls *tls,
-                                                 struct nng_stream_dialer **dialer, tth_nng_kind *kind);
-TETHER_MUST_USE tether_code tth_nng_listener_alloc(const char *url, const tether_tls *tls,
-                                                   struct nng_stream_listener **listener, tth_nng_kind *kind);
+/* Makes nng's dialer or listener for `url`, TLS included, whose configuration *secured then is, to be closed after the
+ * other. TETHER_INVALID_ARGUMENT (reason on stderr), TETHER_RESOURCE_EXHAUSTED. */
+TETHER_MUST_USE tether_code tth_nng_dialer_alloc(const char *url, tth_tls *tls, struct nng_stream_dialer **dialer,
+                                                 tth_nng_kind *kind, tth_nng_tls *secured);
+TETHER_MUST_USE tether_code tth_nng_listener_alloc(const char *url, tth_tls *tls, struct nng_stream_listener **listener,
+                                                   tth_nng_kind *kind, tth_nng_tls *secured);
 
 /* Writes `format` to standard error as one line that begins with "tether: <url>: ". */
 void tth_nng_log(const char *url, const char *format, ...) TETHER_PRINTF(2, 3);
@@ -44,6 +48,9 @@ const char *tth_nng_why(int error);
 
 /* Writes the name of the stream's peer for logs: "127.0.0.1:40312", "pid 812". */
 void tth_nng_name_peer(struct nng_stream *stream, tth_nng_kind kind, char *name, size_t size);
+
+/* Who the kernel says is at the other end of a unix socket; false: it does not say. */
+TETHER_MUST_USE bool tth_nng_unix_identity(struct nng_stream *stream, tether_identity *identity);
 
 /* ---- Links (link_nng.c) ---------------------------------------------------------------------- */
 
@@ -78,7 +85,7 @@ tth_nng_link *tth_nng_link_of_node(tth_nng_list_node *node);
 
 /* ---- The transport's operations (link_nng_dial.c, link_nng_listen.c) ------------------------- */
 
-tether_code tth_nng_dialer_new(const char *url, const tether_tls *tls, tth_dialer **dialer);
+tether_code tth_nng_dialer_new(const char *url, tth_tls *tls, tth_dialer **dialer);
 void tth_nng_dial(tth_dialer *dialer, int64_t timeout_ns, void (*done)(void *owner, tth_link *link, const char *why),
                   void *owner);
 void tth_nng_dialer_free(tth_dialer *dialer);

@@ -19,6 +19,7 @@ struct tth_dialer {
   nng_stream_dialer *dialer;
   nng_aio *aio;
   tth_nng_kind kind;
+  tth_nng_tls secured;
 
   /* The attempt under way's. */
   void (*done)(void *owner, tth_link *link, const char *why);
@@ -57,7 +58,7 @@ static void greeted(void *owner, tth_nng_link *link, const char *failure) {
     finish(dialer, opened, NULL);
     return;
   }
-  char why[160];
+  char why[TTH_LINK_NNG_WHY];
   snprintf(why, sizeof why, "%s", failure);
   opened->ops->free(opened);
   finish(dialer, NULL, why);
@@ -67,7 +68,9 @@ static void connected(void *arg) {
   tth_dialer *dialer = arg;
   int error = nng_aio_result(dialer->aio);
   if (error) {
-    finish(dialer, NULL, error == NNG_ECLOSED ? "the client is closing" : tth_nng_why(error));
+    tth_tls_why why; /* of wss: the handshake is nng's affair */
+    bool tls = tth_nng_tls_last_failure(&dialer->secured, &why);
+    finish(dialer, NULL, error == NNG_ECLOSED ? "the client is closing" : tls ? why.text : tth_nng_why(error));
     return;
   }
   tth_nng_link *link = tth_nng_link_new(nng_aio_get_output(dialer->aio, 0), dialer->kind);
@@ -83,12 +86,13 @@ static void connected(void *arg) {
   tth_nng_link_greet(link, left_ns, greeted, dialer);
 }
 
-tether_code tth_nng_dialer_new(const char *url, const tether_tls *tls, tth_dialer **dialer) {
+tether_code tth_nng_dialer_new(const char *url, tth_tls *tls, tth_dialer **dialer) {
   tth_dialer *made = calloc(1, sizeof *made);
   if (!made) return TETHER_RESOURCE_EXHAUSTED;
-  tether_code code = tth_nng_dialer_alloc(url, tls, &made->dialer, &made->kind);
+  tether_code code = tth_nng_dialer_alloc(url, tls, &made->dialer, &made->kind, &made->secured);
   if (code == TETHER_OK && nng_aio_alloc(&made->aio, connected, made) != 0) {
     nng_stream_dialer_free(made->dialer);
+    tth_nng_tls_close(&made->secured);
     code = TETHER_RESOURCE_EXHAUSTED;
   }
   if (code != TETHER_OK) {
@@ -124,6 +128,7 @@ void tth_nng_dialer_free(tth_dialer *dialer) {
   pthread_mutex_unlock(&dialer->lock);
   nng_aio_free(dialer->aio);
   nng_stream_dialer_free(dialer->dialer);
+  tth_nng_tls_close(&dialer->secured);
   pthread_cond_destroy(&dialer->idle);
   pthread_mutex_destroy(&dialer->lock);
   free(dialer);

@@ -24,6 +24,8 @@ struct tth_nng_link {
   tth_nng_kind kind;
   tth_nng_list_node node; /* under the lock of the listener that is greeting */
   char peer[128];
+  tether_identity unix_peer;
+  tether_identity *tls_peer; /* owned */
 
   _Atomic int holds;
   _Atomic bool ending;
@@ -37,7 +39,7 @@ struct tth_nng_link {
   _Atomic int send_error; /* of a send that failed in an open link: what has come is still to be received */
 
   /* Written by who sets `ending`, read once holds is 0. */
-  char why[160];
+  char why[TTH_LINK_NNG_WHY];
   int error;
 
   /* Written before an operation begins, read in its callback. */

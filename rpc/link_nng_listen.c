@@ -23,6 +23,7 @@ struct tth_listener {
   nng_stream_listener *listener;
   nng_aio *aio;
   tth_nng_kind kind;
+  tth_nng_tls secured;
   char *url;
   uint16_t port;
   void (*accepted)(void *owner, tth_link *link);
@@ -185,13 +186,14 @@ static tether_code bind_and_accept(tth_listener *listener) {
 static void release(tth_listener *listener) {
   nng_aio_free(listener->aio);
   nng_stream_listener_free(listener->listener);
+  tth_nng_tls_close(&listener->secured);
   pthread_cond_destroy(&listener->idle);
   pthread_mutex_destroy(&listener->lock);
   free(listener->url);
   free(listener);
 }
 
-static tether_code nng_listen_on(const char *url, const tether_tls *tls, void (*accepted)(void *owner, tth_link *link),
+static tether_code nng_listen_on(const char *url, tth_tls *tls, void (*accepted)(void *owner, tth_link *link),
                                  void *owner, tth_listener **listener) {
   tth_listener *made = calloc(1, sizeof *made);
   if (!made) return TETHER_RESOURCE_EXHAUSTED;
@@ -200,7 +202,7 @@ static tether_code nng_listen_on(const char *url, const tether_tls *tls, void (*
   made->greeting = (tth_nng_list_node){&made->greeting, &made->greeting};
   made->accepted = accepted;
   made->owner = owner;
-  tether_code code = tth_nng_listener_alloc(url, tls, &made->listener, &made->kind);
+  tether_code code = tth_nng_listener_alloc(url, tls, &made->listener, &made->kind, &made->secured);
   if (code == TETHER_OK && (!(made->url = strdup(url)) || nng_aio_alloc(&made->aio, accept_callback, made) != 0))
     code = TETHER_RESOURCE_EXHAUSTED;
   if (code == TETHER_OK) code = bind_and_accept(made);

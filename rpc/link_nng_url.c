@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <nng/nng.h>
-#include <nng/supplemental/tls/tls.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,6 +50,17 @@ static tether_code code_of(const char *url, int error) {
 }
 
 /* ---- Addresses ------------------------------------------------------------------------------ */
+
+bool tth_nng_unix_identity(nng_stream *stream, tether_identity *identity) {
+  uint64_t uid, gid, pid = 0;
+  if (nng_stream_get_uint64(stream, NNG_OPT_IPC_PEER_UID, &uid) != 0 ||
+      nng_stream_get_uint64(stream, NNG_OPT_IPC_PEER_GID, &gid) != 0)
+    return false;
+  (void)nng_stream_get_uint64(stream, NNG_OPT_IPC_PEER_PID, &pid);
+  *identity =
+      (tether_identity){.kind = TETHER_IDENTITY_UNIX, .uid = (uint32_t)uid, .gid = (uint32_t)gid, .pid = (int32_t)pid};
+  return true;
+}
 
 void tth_nng_name_peer(nng_stream *stream, tth_nng_kind kind, char *name, size_t size) {
   nng_sockaddr address;
@@ -140,91 +150,63 @@ static tether_code parse(const char *text, bool dials, nng_url **url, tth_nng_ki
 
 /* ---- TLS ------------------------------------------------------------------------------------ */
 
-/* What is missing, or NULL. */
-static const char *tls_lack(const tether_tls *tls, bool dials) {
-  if (dials) {
-    if (!tls || !tls->ca_pem) return "TLS needs ca_pem, the roots to trust";
-  } else {
-    if (!tls || !tls->cert_pem) return "TLS needs cert_pem and key_pem, the server's certificate";
-    if (tls->require_client_cert && !tls->ca_pem) return "require_client_cert needs ca_pem, who signs clients";
-  }
-  if (!tls->cert_pem != !tls->key_pem) return "cert_pem and key_pem go together";
-  return NULL;
-}
-
-/* A configuration of nng's from ours. The certificate's name is checked unless there is nothing to check it with. */
-static tether_code tls_config(const char *url, const tether_tls *tls, const char *host, bool dials,
-                              nng_tls_config **config) {
-  const char *lack = tls_lack(tls, dials);
-  if (lack) return refuse(url, lack);
-  nng_tls_config *made;
-  int error = nng_tls_config_alloc(&made, dials ? NNG_TLS_MODE_CLIENT : NNG_TLS_MODE_SERVER);
-  if (error) return code_of(url, error);
-  const char *bad = NULL;
-  if (tls->ca_pem && (error = nng_tls_config_ca_chain(made, tls->ca_pem, NULL))) bad = "ca_pem";
-  if (!bad && tls->cert_pem && (error = nng_tls_config_own_cert(made, tls->cert_pem, tls->key_pem, NULL)))
-    bad = "cert_pem or key_pem";
-  if (!bad && dials && (error = nng_tls_config_server_name(made, tls->server_name ? tls->server_name : host)))
-    bad = "server_name";
-  bool verify = dials || tls->require_client_cert;
-  if (!bad && (error = nng_tls_config_auth_mode(made, verify ? NNG_TLS_AUTH_MODE_REQUIRED : NNG_TLS_AUTH_MODE_NONE)))
-    bad = "require_client_cert";
-  if (bad) {
-    nng_tls_config_free(made);
-    if (error == NNG_ENOMEM) return TETHER_RESOURCE_EXHAUSTED;
-    tth_nng_log(url, "%s cannot be used: %s", bad, nng_strerror(error));
-    return TETHER_INVALID_ARGUMENT;
-  }
-  *config = made;
-  return TETHER_OK;
+/* A configuration of nng's for `url`, if that is one of TLS. */
+static tether_code secure(const char *text, const nng_url *url, tth_nng_kind kind, tth_tls *tls, bool dials,
+                          tth_nng_tls *secured) {
+  if (!kind.tls) return TETHER_OK;
+  if (!tls) return refuse(text, "the URL is one of TLS, and there are no TLS options (tether/tls.h)");
+  const char *name = tth_tls_server_name(tls);
+  if (!name) name = url->u_hostname;
+  tether_code code = tth_nng_tls_open(tls, dials, dials ? name : NULL, !dials && kind.ws ? text : NULL, secured);
+  return code == TETHER_UNIMPLEMENTED ? refuse(text, "this nng was built without TLS") : code;
 }
 
 /* ---- Both ----------------------------------------------------------------------------------- */
 
-tether_code tth_nng_dialer_alloc(const char *text, const tether_tls *tls, nng_stream_dialer **dialer,
-                                 tth_nng_kind *kind) {
+tether_code tth_nng_dialer_alloc(const char *text, tth_tls *tls, nng_stream_dialer **dialer, tth_nng_kind *kind,
+                                 tth_nng_tls *secured) {
   nng_url *url;
-  nng_tls_config *config = NULL;
   nng_stream_dialer *made = NULL;
   tether_code code = parse(text, true, &url, kind);
   if (code != TETHER_OK) return code;
-  if (kind->tls) code = tls_config(text, tls, url->u_hostname, true, &config);
+  code = secure(text, url, *kind, tls, true, secured);
   int error = code == TETHER_OK ? nng_stream_dialer_alloc_url(&made, url) : 0;
-  if (made && config) error = nng_stream_dialer_set_ptr(made, NNG_OPT_TLS_CONFIG, config);
+  if (made && kind->tls) error = nng_stream_dialer_set_ptr(made, NNG_OPT_TLS_CONFIG, secured->config);
   if (made && !kind->ipc) {
     (void)nng_stream_dialer_set_bool(made, NNG_OPT_TCP_NODELAY, true);
     (void)nng_stream_dialer_set_bool(made, NNG_OPT_TCP_KEEPALIVE, true);
   }
-  if (config) nng_tls_config_free(config); /* the dialer has its own hold */
   nng_url_free(url);
-  if (error) {
+  if (error) code = code_of(text, error);
+  if (code == TETHER_OK) {
+    *dialer = made;
+  } else {
     nng_stream_dialer_free(made);
-    return code_of(text, error);
+    tth_nng_tls_close(secured);
   }
-  if (code == TETHER_OK) *dialer = made;
   return code;
 }
 
-tether_code tth_nng_listener_alloc(const char *text, const tether_tls *tls, nng_stream_listener **listener,
-                                   tth_nng_kind *kind) {
+tether_code tth_nng_listener_alloc(const char *text, tth_tls *tls, nng_stream_listener **listener, tth_nng_kind *kind,
+                                   tth_nng_tls *secured) {
   nng_url *url;
-  nng_tls_config *config = NULL;
   nng_stream_listener *made = NULL;
   tether_code code = parse(text, false, &url, kind);
   if (code != TETHER_OK) return code;
-  if (kind->tls) code = tls_config(text, tls, url->u_hostname, false, &config);
+  code = secure(text, url, *kind, tls, false, secured);
   int error = code == TETHER_OK ? nng_stream_listener_alloc_url(&made, url) : 0;
-  if (made && config) error = nng_stream_listener_set_ptr(made, NNG_OPT_TLS_CONFIG, config);
+  if (made && kind->tls) error = nng_stream_listener_set_ptr(made, NNG_OPT_TLS_CONFIG, secured->config);
   if (made && !kind->ipc) {
     (void)nng_stream_listener_set_bool(made, NNG_OPT_TCP_NODELAY, true);
     (void)nng_stream_listener_set_bool(made, NNG_OPT_TCP_KEEPALIVE, true);
   }
-  if (config) nng_tls_config_free(config);
   nng_url_free(url);
-  if (error) {
+  if (error) code = code_of(text, error);
+  if (code == TETHER_OK) {
+    *listener = made;
+  } else {
     nng_stream_listener_free(made);
-    return code_of(text, error);
+    tth_nng_tls_close(secured);
   }
-  if (code == TETHER_OK) *listener = made;
   return code;
 }

@@ -13,6 +13,7 @@
 #include "rpc/client.h"
 #include "rpc/interceptor.h"
 #include "rpc/large.h"
+#include "rpc/tls.h"
 
 tether_code tth_server_open_on(const tth_transport *transport, const tether_server_options *options,
                                tether_server **result) {
@@ -23,12 +24,13 @@ tether_code tth_server_open_on(const tth_transport *transport, const tether_serv
   server->transport = transport;
   server->limits = tth_limits_of(&options->limits);
   server->keys = options->keys;
-  server->tls = options->tls;
   server->max_timeout_ns = options->max_timeout_ns;
   server->deadline_required = options->deadline_required;
   server->interceptors = options->interceptors && *options->interceptors ? options->interceptors : NULL;
-  tether_code code = tether_pool_open(options->max_workers > 0 ? options->max_workers : 64, &server->pool);
+  tether_code code = options->tls ? tth_tls_open(options->tls, false, &server->tls) : TETHER_OK;
+  if (code == TETHER_OK) code = tether_pool_open(options->max_workers > 0 ? options->max_workers : 64, &server->pool);
   if (code != TETHER_OK) {
+    tth_tls_unref(server->tls);
     free(server);
     return code;
   }
@@ -338,7 +340,10 @@ void tether_server_close(tether_server *server) {
   tether_pool_close(server->pool);
   pthread_cond_destroy(&server->changed);
   pthread_mutex_destroy(&server->mu);
+  tth_tls_unref(server->tls);
   free(server->routes);
   tth_large_clear();
   free(server);
 }
+
+tether_code tether_server_reload_tls(tether_server *server) { return tth_tls_reload(server->tls); }

@@ -23,7 +23,7 @@ struct tether_server {
   const tth_transport *transport;
   tether_limits limits;
   const tether_key *const *keys;
-  const tether_tls *tls;
+  tth_tls *tls; /* NULL: none */
   tether_pool *pool;
   int64_t max_timeout_ns;
   bool deadline_required;

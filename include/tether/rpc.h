@@ -42,7 +42,9 @@
 #include <protobuf-c/protobuf-c.h>
 #include <tether/ctx.h>
 #include <tether/group.h>
+#include <tether/identity.h>
 #include <tether/metadata.h>
+#include <tether/tls.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -69,18 +71,9 @@ typedef struct tether_limits {
                                      messages and grown windows; default 64 MiB, at least max_message_bytes */
 } tether_limits;
 
-/* TLS, for tls+tcp:// and wss:// URLs. Text is PEM. */
-typedef struct tether_tls {
-  const char *ca_pem;       /* trusted roots; for a server: what client certificates must be signed by */
-  const char *cert_pem;     /* own certificate chain; NULL for a client without one */
-  const char *key_pem;      /* its private key */
-  const char *server_name;  /* client: the name to check instead of the URL's host */
-  bool require_client_cert; /* server: refuse clients without a valid certificate */
-} tether_tls;
-
 typedef struct tether_client_options {
   tether_limits limits;
-  const tether_tls *tls;      /* borrowed during open */
+  const tether_tls *tls;      /* for tls+tcp:// and wss://; copied */
   int64_t backoff_initial_ns; /* default 1 s; gRPC's connection back-off (doc/connection-backoff.md): */
   int64_t backoff_max_ns;     /* default 120 s; delay *= 1.6, jitter 0.2, reset by the peer's HELLO */
   int64_t connect_timeout_ns; /* default 20 s per attempt */
@@ -89,7 +82,7 @@ typedef struct tether_client_options {
 
 typedef struct tether_server_options {
   tether_limits limits;
-  const tether_tls *tls;         /* borrowed during listen */
+  const tether_tls *tls;         /* for tls+tcp:// and wss://; copied */
   int max_workers;               /* threads for pooled handlers; default 64, started as needed */
   const tether_key *const *keys; /* NULL-terminated: value keys to decode from incoming calls; static */
   int64_t max_timeout_ns;        /* handlers of calls without a deadline, or with a later one, get this; 0: no bound */
@@ -333,7 +326,8 @@ TETHER_API TETHER_MUST_USE tether_code tether_server_get_stats(tether_server *se
 
 /* ---- Server -------------------------------------------------------------------------------- */
 
-/* A server without listeners. TETHER_RESOURCE_EXHAUSTED: no memory or thread. `options` may be NULL. */
+/* A server without listeners. TETHER_INVALID_ARGUMENT: TLS options that cannot work (the reason goes to standard
+ * error). TETHER_RESOURCE_EXHAUSTED: no memory or thread. `options` may be NULL. */
 TETHER_API TETHER_MUST_USE tether_code tether_server_open(const tether_server_options *options, tether_server **server);
 
 /* Adds methods; `methods` and `service` must outlive the server. Before the first listen.
@@ -358,8 +352,8 @@ TETHER_API void tether_server_on_drain(tether_server *server, tether_drain_hook 
 
 /* Listens on `url` (as tether_client_open; tcp://127.0.0.1:0 picks a port). May be called for several URLs. A
  * socket file left by a dead process is replaced; one with a live server is not.
- * TETHER_INVALID_ARGUMENT: bad URL or TLS options. TETHER_UNAVAILABLE: the address cannot be bound. The
- * reason goes to standard error. */
+ * TETHER_INVALID_ARGUMENT: bad URL, or one of TLS and no TLS options. TETHER_UNAVAILABLE: the address cannot be bound.
+ * The reason goes to standard error. */
 TETHER_API TETHER_MUST_USE tether_code tether_server_listen(tether_server *server, const char *url);
 
 /* The TCP port of the first tcp, tls+tcp or ws listener; 0 if none. */

@@ -125,7 +125,7 @@ static void (*dialed_fn)(void *owner, tth_link *link, const char *why);
 static void on_accepted(void *owner, tth_link *link) { INSIDE(accepted_fn(owner, wrapped(link))); }
 static void on_dialed(void *owner, tth_link *link, const char *why) { INSIDE(dialed_fn(owner, wrapped(link), why)); }
 
-static tether_code dialer_new(const char *url, const tether_tls *tls, tth_dialer **dialer) {
+static tether_code dialer_new(const char *url, tth_tls *tls, tth_dialer **dialer) {
   tether_code code;
   OUTSIDE(code = tst_transport_mem.dialer_new(url, tls, dialer));
   return code;
@@ -137,8 +137,8 @@ static void dial(tth_dialer *dialer, int64_t timeout_ns, void (*done)(void *owne
   OUTSIDE(tst_transport_mem.dial(dialer, timeout_ns, on_dialed, owner));
 }
 
-static tether_code listen_on(const char *url, const tether_tls *tls, void (*accepted)(void *owner, tth_link *link),
-                             void *owner, tth_listener **listener) {
+static tether_code listen_on(const char *url, tth_tls *tls, void (*accepted)(void *owner, tth_link *link), void *owner,
+                             tth_listener **listener) {
   tether_code code;
   accepted_fn = accepted;
   OUTSIDE(code = tst_transport_mem.listen(url, tls, on_accepted, owner, listener));

@@ -249,7 +249,7 @@ static void a_wrong_leading_byte_on_ipc_closes_the_link(void **state) {
 /* ---- Dialling ------------------------------------------------------------------------------- */
 
 static void assert_dial_fails(const char *url, int64_t timeout_ns, const char *expected) {
-  char why[160];
+  char why[TST_WHY_SIZE];
   tth_dialer *dialer;
   assert_int_equal(nng->dialer_new(url, NULL, &dialer), TETHER_OK);
   assert_null(tst_dial(dialer, timeout_ns, nng, why));
@@ -272,7 +272,7 @@ static void refusals_silence_and_strangers_fail_an_attempt_with_the_reason(void 
 }
 
 static void a_server_of_another_protocol_fails_an_attempt(void **state) {
-  char url[64], why[160];
+  char url[64], why[TST_WHY_SIZE];
   uint16_t port;
   int status = -1;
   tth_dialer *dialer;
@@ -297,7 +297,7 @@ static void a_server_of_another_protocol_fails_an_attempt(void **state) {
 typedef struct outcome {
   tst_latch done;
   tth_link *link;
-  char why[160];
+  char why[TST_WHY_SIZE];
 } outcome;
 
 static void record(void *owner, tth_link *link, const char *why) {
@@ -346,7 +346,7 @@ static void urls_that_cannot_work_are_refused_with_the_reason(void **state) {
       {"ipc:///tmp/"
        "01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789",
        "too long"},
-      {"tls+tcp://localhost:80", "ca_pem"},
+      {"tls+tcp://localhost:80", "no TLS options"},
   };
   fixture *f = *state;
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

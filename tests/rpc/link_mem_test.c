@@ -343,7 +343,7 @@ static void it_dials_and_listens(void **state) {
 }
 
 static void attempts_fail_as_sockets_do(void **state) {
-  char why[160];
+  char why[TST_WHY_SIZE];
   tth_dialer *dialer;
   tst_acceptor first, second;
   tst_mem_net *net = tst_mem_net_new(false);

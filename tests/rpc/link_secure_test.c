@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "rpc/link_nng.h"
+#include "tests/support/certificates.h"
 #include "tests/support/link_probe.h"
 #include "tests/support/raw_peer.h"
 
@@ -19,70 +20,19 @@
 
 static const tth_transport *const nng = &tth_transport_nng;
 
-/* ---- Certificates, made on the spot --------------------------------------------------------- */
+/* ---- Certificates --------------------------------------------------------------------------- */
 
-static char dir[64];
-static char *ca, *server_cert, *server_key, *client_cert, *client_key, *other_ca;
-
-static char *read_file(const char *name) {
-  char path[128], *text = calloc(1, 16384);
-  snprintf(path, sizeof path, "%s/%s", dir, name);
-  FILE *file = fopen(path, "r");
-  if (!file || !text || fread(text, 1, 16383, file) == 0) abort();
-  fclose(file);
-  return text;
-}
-
-static int run(const char *format, ...) {
-  char command[1024];
-  va_list arguments;
-  va_start(arguments, format);
-  vsnprintf(command, sizeof command, format, arguments);
-  va_end(arguments);
-  int status = 0;
-  pid_t child = fork();
-  if (child == 0) {
-    execl("/bin/sh", "sh", "-c", command, (char *)NULL);
-    _exit(127);
-  }
-  return child > 0 && waitpid(child, &status, 0) == child ? status : -1;
-}
-
-static int make_ca(const char *name) {
-  return run(
-      "cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=%s -keyout "
-      "%s.key -out %s.pem 2>openssl.log",
-      dir, name, name, name);
-}
-
-static int make_cert(const char *name, const char *san) {
-  return run(
-      "cd %s && openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=%s -keyout %s.key -out "
-      "%s.csr 2>openssl.log && printf 'subjectAltName=%s\\n' >%s.ext && openssl x509 -req -in %s.csr -CA ca.pem "
-      "-CAkey ca.key -CAcreateserial -days 2 -extfile %s.ext -out %s.pem 2>openssl.log",
-      dir, name, name, name, san, name, name, name, name);
-}
+static tst_certificates certificates;
 
 static int group_setup(void **state) {
   (void)state;
-  strcpy(dir, "/tmp/tether-tls-XXXXXX");
-  if (!mkdtemp(dir) || make_ca("ca") || make_ca("other") || make_cert("server", "DNS:localhost") ||
-      make_cert("client", "DNS:client"))
-    return -1;
-  ca = read_file("ca.pem");
-  other_ca = read_file("other.pem");
-  server_cert = read_file("server.pem");
-  server_key = read_file("server.key");
-  client_cert = read_file("client.pem");
-  client_key = read_file("client.key");
-  return 0;
+  return tst_certificates_make(&certificates) ? 0 : -1;
 }
 
 static int group_teardown(void **state) {
   (void)state;
-  char *texts[] = {ca, other_ca, server_cert, server_key, client_cert, client_key};
-  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) free(texts[i]);
-  return run("rm -rf %s", dir);
+  tst_certificates_free(&certificates);
+  return 0;
 }
 
 static tst_stderr caught;
@@ -98,9 +48,9 @@ static int teardown(void **state) {
   return 0;
 }
 
-static tether_tls server_tls(void) { return (tether_tls){.cert_pem = server_cert, .key_pem = server_key}; }
+static tether_tls server_tls(void) { return (tether_tls){.cert_pem = certificates.cert, .key_pem = certificates.key}; }
 
-static tether_tls client_tls(void) { return (tether_tls){.ca_pem = ca}; }
+static tether_tls client_tls(void) { return (tether_tls){.ca_pem = certificates.ca}; }
 
 /* ---- Who is let in -------------------------------------------------------------------------- */
 
@@ -131,38 +81,29 @@ static void the_certificates_name_is_checked(void **state) {
 
 static void a_certificate_of_another_authority_is_refused(void **state) {
   (void)state;
-  tether_tls server = server_tls(), client = {.ca_pem = other_ca};
+  tether_tls server = server_tls(), client = {.ca_pem = certificates.other_ca};
   assert_non_null(strstr(try_connect("tls+tcp://localhost:0", &client, &server), "TLS"));
 }
 
 static void a_client_certificate_can_be_required(void **state) {
   (void)state;
   tether_tls server = server_tls(), client = client_tls();
-  server.ca_pem = ca;
+  server.ca_pem = certificates.ca;
   server.require_client_cert = true;
   assert_non_null(try_connect("tls+tcp://localhost:0", &client, &server));
-  client.cert_pem = client_cert;
-  client.key_pem = client_key;
+  client.cert_pem = certificates.client.pem;
+  client.key_pem = certificates.client.key;
   assert_null(try_connect("tls+tcp://localhost:0", &client, &server));
 }
 
-static void tls_options_that_cannot_work_are_refused_with_the_reason(void **state) {
+static void a_url_of_tls_needs_tls_options(void **state) {
   (void)state;
-  tether_tls empty = {0}, half = {.cert_pem = server_cert}, bad = {.ca_pem = "no certificate"};
-  tether_tls unsigned_clients = server_tls();
-  unsigned_clients.require_client_cert = true;
   tth_dialer *dialer;
   tst_acceptor acceptor;
   assert_int_equal(nng->dialer_new("tls+tcp://localhost:1", NULL, &dialer), TETHER_INVALID_ARGUMENT);
-  assert_int_equal(nng->dialer_new("tls+tcp://localhost:1", &empty, &dialer), TETHER_INVALID_ARGUMENT);
-  assert_int_equal(nng->dialer_new("tls+tcp://localhost:1", &bad, &dialer), TETHER_INVALID_ARGUMENT);
-  assert_int_equal(tst_stderr_lines(&caught, "ca_pem, the roots to trust"), 2);
-  assert_int_equal(tst_stderr_lines(&caught, "ca_pem cannot be used"), 1);
-  const tether_tls *servers[] = {NULL, &empty, &half, &unsigned_clients};
-  for (size_t i = 0; i < sizeof servers / sizeof *servers; i++) {
-    assert_int_equal(tst_acceptor_open(&acceptor, nng, "tls+tcp://127.0.0.1:0", servers[i]), TETHER_INVALID_ARGUMENT);
-    tst_acceptor_close(&acceptor);
-  }
+  assert_int_equal(tst_acceptor_open(&acceptor, nng, "tls+tcp://127.0.0.1:0", NULL), TETHER_INVALID_ARGUMENT);
+  tst_acceptor_close(&acceptor);
+  assert_int_equal(tst_stderr_lines(&caught, "there are no TLS options"), 2);
 }
 
 static void plain_bytes_on_a_tls_port_are_closed_with_a_line(void **state) {
@@ -174,7 +115,7 @@ static void plain_bytes_on_a_tls_port_are_closed_with_a_line(void **state) {
   assert_true(fd >= 0 && raw_write(fd, "GET / HTTP/1.1\r\n\r\n", 18));
   assert_true(raw_is_closed(fd));
   close(fd);
-  assert_true(tst_stderr_says(&caught, "no greeting: TLS failed"));
+  assert_true(tst_stderr_says(&caught, "no greeting: TLS failed: the peer does not speak TLS"));
   assert_int_equal(tst_counter_get(&acceptor.accepted), 0);
   tst_acceptor_close(&acceptor);
 }
@@ -238,7 +179,7 @@ static void a_pair_socket_can_dial_us_over_tls(void **state) {
   assert_int_equal(nng_pair0_open(&socket), 0);
   assert_int_equal(nng_socket_set_ms(socket, NNG_OPT_RECVTIMEO, TST_BOUND_NS / TETHER_MS), 0);
   assert_int_equal(nng_tls_config_alloc(&config, NNG_TLS_MODE_CLIENT), 0);
-  assert_int_equal(nng_tls_config_ca_chain(config, ca, NULL), 0);
+  assert_int_equal(nng_tls_config_ca_chain(config, certificates.ca, NULL), 0);
   assert_int_equal(nng_tls_config_server_name(config, "localhost"), 0);
   assert_int_equal(nng_dialer_create(&dialer, socket, url), 0);
   assert_int_equal(nng_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, config), 0);
@@ -294,12 +235,13 @@ static void child_accepted(void *owner, tth_link *link) {
   tst_probe_send(&probe, 10);
 }
 
-/* This program with the directory of the certificates and a URL: a server that waits to be killed. Says its port. */
-static int child_main(const char *where, const char *url) {
-  snprintf(dir, sizeof dir, "%s", where);
-  tether_tls tls = {.cert_pem = read_file("server.pem"), .key_pem = read_file("server.key")};
+/* This program with a URL: a server that waits to be killed. Says its port. Its certificate is in its environment. */
+static int child_main(const char *url) {
+  tether_tls options = {.cert_pem = getenv("SERVER_CERT"), .key_pem = getenv("SERVER_KEY")};
+  tth_tls *tls;
   tth_listener *listener;
-  if (nng->listen(url, &tls, child_accepted, NULL, &listener) != TETHER_OK) return 1;
+  if (!tst_tls_open(&options, false, &tls) || nng->listen(url, tls, child_accepted, NULL, &listener) != TETHER_OK)
+    return 1;
   printf("%u\n", nng->listener_port(listener));
   fflush(stdout);
   for (;;) pause();
@@ -314,19 +256,23 @@ static void killed(const char *scheme, const char *path) {
   pid_t child = fork();
   if (child == 0) {
     dup2(out[1], STDOUT_FILENO);
-    execl("/proc/self/exe", "link_secure_test", dir, url, (char *)NULL);
+    if (setenv("SERVER_CERT", certificates.cert, 1) || setenv("SERVER_KEY", certificates.key, 1)) _exit(127);
+    execl("/proc/self/exe", "link_secure_test", url, (char *)NULL);
     _exit(127);
   }
   assert_true(read(out[0], port, sizeof port - 1) > 0);
   snprintf(url, sizeof url, "%s://localhost:%d%s", scheme, (int)strtol(port, NULL, 10), path);
-  tether_tls tls = client_tls();
+  tether_tls options = client_tls();
+  tth_tls *tls;
   tth_dialer *dialer;
   tst_probe probe;
+  assert_true(tst_tls_open(&options, true, &tls));
   tst_latch hold;
   tst_latch_init(&hold);
   tst_probe_init(&probe);
   probe.hold_open = &hold;
-  assert_int_equal(nng->dialer_new(url, &tls, &dialer), TETHER_OK);
+  assert_int_equal(nng->dialer_new(url, tls, &dialer), TETHER_OK);
+  tth_tls_unref(tls);
   tth_link *link = tst_dial(dialer, TST_BOUND_NS, nng, NULL);
   assert_non_null(link);
   tst_probe_start(&probe, link);
@@ -354,12 +300,12 @@ static void a_peer_killed_while_we_handle_a_batch_closes_the_link(void **state) 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(int argc, char **argv) {
-  if (argc > 2) return child_main(argv[1], argv[2]);
+  if (argc > 1) return child_main(argv[1]);
   const struct CMUnitTest tests[] = {
       CASE(the_certificates_name_is_checked),
       CASE(a_certificate_of_another_authority_is_refused),
       CASE(a_client_certificate_can_be_required),
-      CASE(tls_options_that_cannot_work_are_refused_with_the_reason),
+      CASE(a_url_of_tls_needs_tls_options),
       CASE(plain_bytes_on_a_tls_port_are_closed_with_a_line),
       CASE(batches_arrive_over_tls),
       CASE(batches_arrive_over_ws),

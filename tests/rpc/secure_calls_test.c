@@ -1,67 +1,27 @@
 /* Calls over tls+tcp, ws and wss, end to end; and the status a caller gets when the peer cannot be trusted. */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
+#include "tests/support/certificates.h"
 #include "tests/support/raw_peer.h"
 #include "tests/support/rpc_test.h"
 #include "tests/support/wait.h"
 
-/* ---- Certificates, made on the spot --------------------------------------------------------- */
+/* ---- Certificates --------------------------------------------------------------------------- */
 
-static char dir[64];
-static char *ca, *other_ca, *cert, *key;
+static tst_certificates certificates;
 static tst_stderr caught;
-
-static char *read_file(const char *name) {
-  char path[128], *text = calloc(1, 16384);
-  snprintf(path, sizeof path, "%s/%s", dir, name);
-  FILE *file = fopen(path, "r");
-  if (!file || !text || fread(text, 1, 16383, file) == 0) abort();
-  fclose(file);
-  return text;
-}
-
-static int run(const char *script) {
-  int status = 0;
-  pid_t child = fork();
-  if (child == 0) {
-    if (chdir(dir) == 0) execl("/bin/sh", "sh", "-ec", script, (char *)NULL);
-    _exit(127);
-  }
-  return child > 0 && waitpid(child, &status, 0) == child ? status : -1;
-}
 
 static int group_setup(void **state) {
   (void)state;
-  static const char script[] =
-      "key='-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'\n"
-      "for ca in ca other; do\n"
-      "  openssl req -x509 $key -days 2 -subj /CN=$ca -keyout $ca.key -out $ca.pem\n"
-      "done 2>log\n"
-      "openssl req $key -subj /CN=server -keyout server.key -out server.csr 2>log\n"
-      "echo subjectAltName=DNS:localhost >ext\n"
-      "openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out server.pem "
-      "2>log\n";
-  strcpy(dir, "/tmp/tether-tls-XXXXXX");
-  if (!mkdtemp(dir) || run(script)) return -1;
-  ca = read_file("ca.pem");
-  other_ca = read_file("other.pem");
-  cert = read_file("server.pem");
-  key = read_file("server.key");
-  return 0;
+  return tst_certificates_make(&certificates) ? 0 : -1;
 }
 
 static int group_teardown(void **state) {
   (void)state;
-  free(ca);
-  free(other_ca);
-  free(cert);
-  free(key);
-  return run("rm -f ca.* other.* server.* ext log") || rmdir(dir);
+  tst_certificates_free(&certificates);
+  return 0;
 }
 
 static int setup(void **state) {
@@ -86,7 +46,7 @@ struct pair {
 /* The server listens on scheme://localhost:0path; the client dials `host` there. */
 static void open_pair(struct pair *p, const char *scheme, const char *path, const char *host,
                       const tether_tls *client) {
-  tether_tls tls = {.cert_pem = cert, .key_pem = key};
+  tether_tls tls = {.cert_pem = certificates.cert, .key_pem = certificates.key};
   char url[128];
   *p = (struct pair){0};
   assert_int_equal(tether_server_open(&(tether_server_options){.tls = &tls}, &p->server), TETHER_OK);
@@ -104,7 +64,7 @@ static void close_pair(struct pair *p) {
 
 static void calls_over(const char *scheme, const char *path) {
   enum { LONG = 1 << 20 };
-  tether_tls tls = {.ca_pem = ca};
+  tether_tls tls = {.ca_pem = certificates.ca};
   struct pair p;
   open_pair(&p, scheme, path, "localhost", &tls);
   TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), RPC_TEST_BOUND_NS);
@@ -173,13 +133,13 @@ static void assert_untrusted(const char *host, const tether_tls *tls) {
 
 static void a_server_signed_by_another_authority_is_unavailable_and_the_message_says_tls(void **state) {
   (void)state;
-  tether_tls tls = {.ca_pem = other_ca};
+  tether_tls tls = {.ca_pem = certificates.other_ca};
   assert_untrusted("localhost", &tls);
 }
 
 static void a_server_of_another_name_is_unavailable_and_the_message_says_tls(void **state) {
   (void)state;
-  tether_tls tls = {.ca_pem = ca};
+  tether_tls tls = {.ca_pem = certificates.ca};
   assert_untrusted("127.0.0.1", &tls);
   tls.server_name = "elsewhere.example";
   assert_untrusted("localhost", &tls);
@@ -195,7 +155,7 @@ static void a_plain_server_is_unavailable_to_a_tls_client(void **state) {
   assert_int_equal(echo_server_add(server, &stats), TETHER_OK);
   assert_int_equal(tether_server_listen(server, "tcp://127.0.0.1:0"), TETHER_OK);
   snprintf(url, sizeof url, "tls+tcp://localhost:%u", tether_server_port(server));
-  tether_tls tls = {.ca_pem = ca};
+  tether_tls tls = {.ca_pem = certificates.ca};
   assert_int_equal(tether_client_open(url, &(tether_client_options){.tls = &tls}, &client), TETHER_OK);
   TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), RPC_TEST_BOUND_NS);
   Testing__V1__Request request = TESTING__V1__REQUEST__INIT;

@@ -156,7 +156,7 @@ static void attempt(void *data, uint64_t number) {
     tst_transport_mem.dial(dialer->inner, dialer->give_up_ns - sim->now_ns, on_dialed, dialer);
 }
 
-static tether_code dialer_new(const char *url, const tether_tls *tls, tth_dialer **result) {
+static tether_code dialer_new(const char *url, tth_tls *tls, tth_dialer **result) {
   sim_dialer *dialer = calloc(1, sizeof *dialer);
   if (!dialer) abort();
   tether_code code = tst_transport_mem.dialer_new(url, tls, &dialer->inner);
@@ -193,8 +193,8 @@ static void dialer_free(tth_dialer *base) {
 
 /* ---- Listening ----------------------------------------------------------------------------- */
 
-static tether_code listen_on(const char *url, const tether_tls *tls, void (*accepted)(void *owner, tth_link *link),
-                             void *owner, tth_listener **result) {
+static tether_code listen_on(const char *url, tth_tls *tls, void (*accepted)(void *owner, tth_link *link), void *owner,
+                             tth_listener **result) {
   sim_listener *listener = calloc(1, sizeof *listener);
   if (!listener) abort();
   parse(url, &listener->from, &listener->to);

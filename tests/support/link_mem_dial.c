@@ -53,7 +53,7 @@ static const char *name_of(const char *url) {
   return NULL;
 }
 
-static tether_code dialer_new(const char *url, const tether_tls *tls, tth_dialer **dialer) {
+static tether_code dialer_new(const char *url, tth_tls *tls, tth_dialer **dialer) {
   (void)tls;
   const char *name = name_of(url);
   if (!name || !net_in_use) return TETHER_INVALID_ARGUMENT;
@@ -101,8 +101,8 @@ static void dialer_free(tth_dialer *dialer) {
   free(dialer);
 }
 
-static tether_code listen_on(const char *url, const tether_tls *tls, void (*accepted)(void *owner, tth_link *link),
-                             void *owner, tth_listener **listener) {
+static tether_code listen_on(const char *url, tth_tls *tls, void (*accepted)(void *owner, tth_link *link), void *owner,
+                             tth_listener **listener) {
   (void)tls;
   const char *name = name_of(url);
   if (!name || !net_in_use) return TETHER_INVALID_ARGUMENT;

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/certificates.h"
+
 /* ---- Batches -------------------------------------------------------------------------------- */
 
 static uint8_t byte_at(size_t i, uint32_t seq) {
@@ -165,7 +167,11 @@ tether_code tst_acceptor_open(tst_acceptor *acceptor, const tth_transport *trans
   acceptor->transport = transport;
   tst_counter_init(&acceptor->accepted);
   pthread_mutex_init(&acceptor->lock, NULL);
-  return transport->listen(url, tls, on_accepted, acceptor, &acceptor->listener);
+  tth_tls *shared;
+  if (!tst_tls_open(tls, false, &shared)) return TETHER_INVALID_ARGUMENT;
+  tether_code code = transport->listen(url, shared, on_accepted, acceptor, &acceptor->listener);
+  tth_tls_unref(shared);
+  return code;
 }
 
 void tst_acceptor_close(tst_acceptor *acceptor) {
@@ -187,7 +193,7 @@ tth_link *tst_acceptor_take(tst_acceptor *acceptor) {
 typedef struct attempt {
   tst_latch done;
   tth_link *link;
-  char why[160];
+  char why[TST_WHY_SIZE];
 } attempt;
 
 static void on_done(void *owner, tth_link *link, const char *why) {
@@ -209,7 +215,7 @@ tth_link *tst_dial(tth_dialer *dialer, int64_t timeout_ns, const tth_transport *
 
 const char *tst_connect(const tth_transport *transport, const char *url, const tether_tls *client_tls,
                         const tether_tls *server_tls, tst_probe *client, tst_probe *server) {
-  static char why[160];
+  static char why[TST_WHY_SIZE];
   char at[256];
   tst_acceptor acceptor;
   tth_dialer *dialer;
@@ -222,7 +228,10 @@ const char *tst_connect(const tth_transport *transport, const char *url, const t
   uint16_t port = transport->listener_port(acceptor.listener);
   const char *zero = strstr(url, ":0");
   if (port && zero) snprintf(at, sizeof at, "%.*s:%u%s", (int)(zero - url), url, port, zero + 2);
-  if (transport->dialer_new(at, client_tls, &dialer) != TETHER_OK) {
+  tth_tls *shared;
+  bool made = tst_tls_open(client_tls, true, &shared) && transport->dialer_new(at, shared, &dialer) == TETHER_OK;
+  tth_tls_unref(shared);
+  if (!made) {
     tst_acceptor_close(&acceptor);
     return "no dialer";
   }

@@ -81,7 +81,8 @@ void tst_acceptor_close(tst_acceptor *acceptor);
 /* The next accepted link; NULL if none came in time. */
 TETHER_MUST_USE tth_link *tst_acceptor_take(tst_acceptor *acceptor);
 
-/* One attempt, waited for. On failure NULL and why (size 160). */
+/* One attempt, waited for. On failure NULL and why (of this size). */
+#define TST_WHY_SIZE 320
 TETHER_MUST_USE tth_link *tst_dial(tth_dialer *dialer, int64_t timeout_ns, const tth_transport *transport, char *why);
 
 /* Both ends of a new connection, started. NULL on success, else what failed. */

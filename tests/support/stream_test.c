@@ -223,8 +223,8 @@ static void note_link(void *owner, tth_link *link, const char *why) {
 
 static void note_accepted(void *owner, tth_link *link) { accepted(owner, counted(link)); }
 
-static tether_code listen_on(const char *url, const tether_tls *tls, void (*fn)(void *owner, tth_link *link),
-                             void *owner, tth_listener **listener) {
+static tether_code listen_on(const char *url, tth_tls *tls, void (*fn)(void *owner, tth_link *link), void *owner,
+                             tth_listener **listener) {
   accepted = fn;
   return tst_transport_mem.listen(url, tls, note_accepted, owner, listener);
 }
