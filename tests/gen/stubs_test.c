@@ -22,6 +22,11 @@ static void test_a_method_carries_its_path_types_and_options(void **state) {
   assert_ptr_equal(say->reply, &demo__v1__hello_reply__descriptor);
   assert_true(say->default_timeout_ns == 200 * TETHER_MS);
   assert_int_equal(say->flags, TETHER_METHOD_IDEMPOTENT);
+  assert_int_equal(say->retry->max_attempts, 3);
+  assert_true(say->retry->initial_backoff_ns == 20 * TETHER_MS);
+  assert_true(say->retry->max_backoff_ns == INT64_C(4294967295000000));
+  assert_true(say->retry->backoff_multiplier == 1.6);
+  assert_int_equal(say->retry->retryable, 1u << TETHER_UNAVAILABLE);
 
   assert_true(demo_v1_greeter_say_nothing_method.default_timeout_ns == 0);
   assert_int_equal(demo_v1_greeter_say_nothing_method.flags, 0);
@@ -29,7 +34,11 @@ static void test_a_method_carries_its_path_types_and_options(void **state) {
   assert_true(demo_v1_greeter_delete_method.default_timeout_ns == INT64_C(4294967295000000));
   assert_int_equal(demo_v1_greeter_delete_method.flags, TETHER_METHOD_INLINE | TETHER_METHOD_DEADLINE_REQUIRED);
   assert_int_equal(demo_v1_greeter_peek_method.flags, TETHER_METHOD_IDEMPOTENT);
+  assert_null(demo_v1_greeter_delete_method.retry);
   /* An option set piece by piece is one option. */
+  assert_int_equal(demo_v1_greeter_peek_method.retry->max_attempts, 5);
+  assert_int_equal(demo_v1_greeter_peek_method.retry->retryable,
+                   1u << TETHER_ABORTED | 1u << TETHER_RESOURCE_EXHAUSTED);
   assert_int_equal(shop_cart_v2_cart_clear_method.flags, TETHER_METHOD_IDEMPOTENT | TETHER_METHOD_INLINE);
 }
 

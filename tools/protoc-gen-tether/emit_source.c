@@ -1,5 +1,7 @@
 /* emit_source.c: the generated source. */
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "emit.h"
 
@@ -25,6 +27,41 @@ static void emit_flags(struct tth_text *out, const struct tth_method *method) {
   if (count > 0) tth_text_puts(out, ",\n");
 }
 
+/* The shortest text that means this number. */
+static void emit_number(struct tth_text *out, double number) {
+  char text[40];
+  for (int digits = 1; digits <= 17; digits++) {
+    snprintf(text, sizeof text, "%.*g", digits, number);
+    if (strtod(text, NULL) == number) break;
+  }
+  tth_text_puts(out, text);
+}
+
+static void emit_retry(struct tth_text *out, const struct tth_retry_options *retry) {
+  static const char *const names[] = {
+      "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+      "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+      "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+      "DATA_LOSS", "UNAUTHENTICATED"};
+  if (retry->max_attempts == 0) return;
+  uint32_t most = retry->max_attempts < 5 ? retry->max_attempts : 5;
+  tth_text_printf(
+      out, "    .retry =\n        &(const tether_retry_policy){\n            .max_attempts = %" PRIu32 ",\n", most);
+  tth_text_printf(out, "            .initial_backoff_ns = INT64_C(%" PRIu32 ") * TETHER_MS,\n",
+                  retry->initial_backoff_ms);
+  tth_text_printf(out, "            .max_backoff_ns = INT64_C(%" PRIu32 ") * TETHER_MS,\n", retry->max_backoff_ms);
+  tth_text_puts(out, "            .backoff_multiplier = ");
+  emit_number(out, retry->backoff_multiplier);
+  tth_text_puts(out, ",\n");
+  const char *before = "            .retryable = ";
+  for (size_t code = 0; code < sizeof names / sizeof *names; code++) {
+    if (!(retry->codes & 1u << code)) continue;
+    tth_text_printf(out, "%s1u << TETHER_%s", before, names[code]);
+    before = " |\n                         ";
+  }
+  tth_text_puts(out, ",\n        },\n");
+}
+
 static void emit_method(struct tth_text *out, const struct tth_file *file, const struct tth_service *service,
                         const struct tth_method *method) {
   tth_text_printf(out, "\nconst tether_method %s_method = {\n", method->prefix);
@@ -36,6 +73,7 @@ static void emit_method(struct tth_text *out, const struct tth_file *file, const
                     method->options.default_timeout_ms);
   }
   emit_flags(out, method);
+  emit_retry(out, &method->options.retry);
   tth_text_printf(out, "    .file = &tether_file_%s,\n};\n\n", file->embedded[0].symbol);
   tth_emit_client_source(out, method);
   tth_text_puts(out, "\n");

@@ -11,11 +11,20 @@
 /* (tether.method), proto/tether/options.proto. */
 enum { TTH_METHOD_EXTENSION = 50500 };
 
+/* tether.RetryPolicy. */
+struct tth_retry_options {
+  uint32_t max_attempts; /* 0: there is no policy */
+  uint32_t initial_backoff_ms, max_backoff_ms;
+  double backoff_multiplier;
+  uint32_t codes; /* a set, 1u << code each */
+};
+
 struct tth_method_options {
   uint32_t default_timeout_ms;
   bool idempotent;
   bool runs_inline;
   bool deadline_required;
+  struct tth_retry_options retry;
 };
 
 /* (pb_c_file), protobuf-c/protobuf-c.proto: what changes the names protoc-c writes. */
