@@ -188,9 +188,6 @@ void tth_client_call_refuse(tether_call *call, tether_code code, const char *why
 /* Client: sends the half-close if it is owed and there is a stream. false: no memory. */
 TETHER_MUST_USE bool tth_client_call_send_close_locked(tether_call *call, tth_session *session);
 
-/* Client: gives a call that waited its connection, or ends it. The client's lock is not held. */
-void tth_client_call_place(tether_call *call, tth_conn *conn, tth_out *out);
-
 /* Server: as above. */
 TETHER_MUST_USE tether_call *tth_server_call_new(tether_server *server, tth_conn *conn, tth_stream *stream);
 void tth_server_call_event(tether_call *call, tth_event *event, const tether_limits *limits);

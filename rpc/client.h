@@ -1,17 +1,14 @@
-/* rpc/client.h: the client object's insides.
+/* rpc/client.h: the client object's insides: its subchannels, the calls that wait for one, and what is due in time.
  *
- *   CONNECTING ──HELLO──> READY ──connection lost / GOAWAY──> CONNECTING
- *       │  ^                                       any ──close──> SHUTDOWN
- *   fails  └──back-off over── TRANSIENT_FAILURE
- *       └────────────────────────^
- *
- * Lock order: client->mu, then a connection's lock. */
+ * Whoever changes something under the lock calls tth_client_settle after it. Lock order: client->mu, then a
+ * connection's lock. */
 #ifndef TETHER_RPC_CLIENT_H
 #define TETHER_RPC_CLIENT_H
 
 #include <pthread.h>
 
 #include "rpc/call.h"
+#include "rpc/subchannel.h"
 
 struct tether_client {
   const tth_transport *transport;
@@ -20,8 +17,7 @@ struct tether_client {
   tth_tls *tls; /* NULL: none */
   int64_t backoff_initial_ns, backoff_max_ns, connect_timeout_ns;
   const tether_interceptor *const *interceptors; /* NULL: none */
-  tth_dialer *dialer;
-  _Atomic size_t calls; /* not ended, or with a callback running */
+  _Atomic size_t calls;                          /* not ended, or with a callback running */
   _Atomic uint64_t ended[TETHER_CODES], unsent;
 
   pthread_mutex_t mu;
@@ -29,17 +25,18 @@ struct tether_client {
   /* under mu */
   tether_connectivity state;
   bool closing;
-  bool silent;     /* `conn` is being closed because its HELLO did not come */
-  bool stalled;    /* there is no memory for a timer: the next who wants a connection makes the attempt */
-  size_t waiters;  /* threads in tether_client_wait_ready */
-  tth_conn *conn;  /* the one that new calls use, or that waits for HELLO; its reference is in `conns` */
+  bool settling, unsettled; /* a thread settles; it is to look once more */
+  bool stalled;             /* there is no memory for the alarm: the next who wants a connection makes the attempt */
+  size_t waiters;           /* threads in tether_client_wait_ready */
+  tth_subchannel *subchannel;
   tth_conn *conns; /* all that are not closed */
   size_t conn_count;
   tether_call *wait_first, *wait_last; /* calls without a connection */
-  int64_t backoff_ns, attempt_at_ns;
-  char last_error[160];
-  tether_ctx *timer_ctx; /* ends when the back-off, or the wait for HELLO, is over */
-  tether_after timer;
+  int64_t alarm_ns;                    /* when the alarm rings; TETHER_FOREVER: it does not */
+
+  /* the settling thread's */
+  tether_ctx *alarm_ctx;
+  tether_after alarm;
 };
 
 /* tether_client_open over any transport. */
@@ -49,11 +46,22 @@ TETHER_MUST_USE tether_code tth_client_open_on(const tth_transport *transport, c
 /* Fills in the defaults of limits. */
 tether_limits tth_limits_of(const tether_limits *given);
 
-/* Takes a waiting call off the list. client->mu is held. */
-void tth_client_forget_waiting_locked(tether_client *client, tether_call *call);
+/* Does what is due, has the alarm set for what is due later, and lets calls that wait go, or fails them. Without locks;
+ * may be called from a connection's or dialer's callback. */
+void tth_client_settle(tether_client *client);
 
-/* Somebody wants a connection: makes the attempt that no timer will. */
+/* Somebody wants a connection: makes the attempt that no alarm will. */
 void tth_client_wanted(tether_client *client);
+
+/* The connection that new calls use; NULL: none is READY. The lock is held. */
+tth_conn *tth_client_pick_locked(tether_client *client);
+
+/* A connection's place in the client's list; its reference, which the list had, is the caller's once removed. */
+void tth_client_add_conn_locked(tether_client *client, tth_conn *conn);
+void tth_client_remove_conn_locked(tether_client *client, tth_conn *conn);
+
+/* The connection is closed and released: the client may be gone afterwards. */
+void tth_client_conn_gone(tether_client *client);
 
 /* The context a call runs under: the caller's, with the call's or the method's timeout. */
 TETHER_MUST_USE tether_ctx *tth_client_derive(const tether_ctx *ctx, const tether_method *method,

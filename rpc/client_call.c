@@ -10,6 +10,7 @@
 
 #include "rpc/cause_wire.h"
 #include "rpc/client.h"
+#include "rpc/dispatch.h"
 #include "rpc/encode.h"
 #include "rpc/futex.h"
 #include "rpc/headers.h"
@@ -41,7 +42,7 @@ static const char *release(tether_call *call, const tether_cause *cause) {
   bool unref_list = false, unref_stream = false, opened = false;
   pthread_mutex_lock(&client->mu);
   if (call->c.waiting) {
-    tth_client_forget_waiting_locked(client, call);
+    tth_dispatch_forget_locked(client, call);
     unref_list = true;
     where = "while it waited for a connection";
   }
@@ -218,105 +219,6 @@ void tth_client_call_lost(tether_call *call, bool left, const char *why) {
 
 /* ---- Starting ------------------------------------------------------------------------------ */
 
-/* HEADERS are one frame, which must fit into a batch beside a short message. */
-#define HEADERS_MOST (TTH_BATCH_MAX / 2)
-
-/* Opens the call's stream; what keeps it from being sent on this connection is said in *why. The lock is held. */
-static tether_code open_stream(tether_call *call, tth_session *session, tth_out **out, const char **why) {
-  const tether_limits *peer = tth_session_peer_limits(session);
-  const tth_out *body = (*out)->next;
-  size_t head = tth_get32((*out)->data);
-  size_t rest = (*out)->len - TTH_FRAME_HEADER - head; /* a short request's frame */
-  size_t body_len = body ? body->len : rest ? rest - TTH_FRAME_HEADER : 0;
-  *why = "the server is shutting down; the call was not sent";
-  if (tth_session_going_away(session)) return TETHER_UNAVAILABLE;
-  *why = "the metadata, values and trace are larger than one frame takes";
-  if (head > HEADERS_MOST) return TETHER_RESOURCE_EXHAUSTED;
-  *why = "the request is larger than the server takes";
-  if (body_len > peer->max_message_bytes) return TETHER_RESOURCE_EXHAUSTED;
-  *why = "the metadata is larger than the server takes";
-  if (call->c.metadata_bytes > peer->max_metadata_bytes) return TETHER_RESOURCE_EXHAUSTED;
-  *why = "out of memory";
-  if (tth_conn_opening(call->conn, call->c.lone)) call->c.leads = true;
-  call->stream = tth_session_open(session, call, *out);
-  if (!call->stream) return TETHER_RESOURCE_EXHAUSTED;
-  tether_call_ref(call);
-  call->c.opened = true;
-  tth_recorder_call_opened(call->c.recorder);
-  *out = NULL;
-  return TETHER_OK;
-}
-
-void tth_client_call_place(tether_call *call, tth_conn *conn, tth_out *out) {
-  const char *why = "the connection was lost before the call was sent";
-  tether_code code = TETHER_UNAVAILABLE;
-  tth_session *session = tth_conn_lock(conn);
-  /* A call that has ended meanwhile is not sent: whoever ended it has looked for its stream, or will, under this lock.
-   */
-  if (session) code = tth_call_is_running(call) ? open_stream(call, session, &out, &why) : TETHER_OK;
-  if (session && code == TETHER_OK && !tth_client_call_send_close_locked(call, session)) {
-    code = TETHER_RESOURCE_EXHAUSTED;
-    why = "out of memory";
-  }
-  tth_conn_unlock(conn);
-  tth_out_free(out);
-  if (call->pipe && code == TETHER_OK) tth_pipe_writable(call);
-  if (code != TETHER_OK) tth_client_call_end(call, code, why, NULL);
-}
-
-/* A connection that nobody has looked after may have brought the news that it takes no calls: what has come is received
- * first. For threads that may block. */
-static void catch_up(tether_client *client) {
-  for (tth_wait_result pull = TTH_WAIT_CAME; pull == TTH_WAIT_CAME;) {
-    pthread_mutex_lock(&client->mu);
-    tth_conn *conn = client->state == TETHER_READY ? tth_conn_ref(client->conn) : NULL;
-    pthread_mutex_unlock(&client->mu);
-    if (!conn) return;
-    pull = tth_conn_catch_up(conn);
-    if (pull == TTH_WAIT_END) {
-      pthread_mutex_lock(&client->mu);
-      while (client->conn == conn) pthread_cond_wait(&client->changed, &client->mu);
-      pthread_mutex_unlock(&client->mu);
-    }
-    tth_conn_unref(conn);
-  }
-}
-
-/* Finds a connection, or makes the call wait for one, or ends it. */
-static void dispatch(tether_call *call, tth_out *out) {
-  tether_client *client = call->c.client;
-  if (call->c.lone) catch_up(client);
-  char message[320] = "the client was closed";
-  tether_code code = TETHER_OK;
-  tth_conn *conn = NULL;
-  pthread_mutex_lock(&client->mu);
-  if (client->closing) {
-    code = TETHER_CANCELLED;
-  } else if (client->state == TETHER_READY) {
-    call->conn = conn = tth_conn_ref(client->conn);
-  } else if (client->state == TETHER_TRANSIENT_FAILURE && !call->c.wait_for_ready) {
-    code = TETHER_UNAVAILABLE;
-    snprintf(message, sizeof message, "no connection to %s: %s", client->url, client->last_error);
-  } else if (tth_call_is_running(call)) {
-    tether_call_ref(call);
-    call->c.out = out;
-    call->c.waiting = true;
-    call->c.lone = false; /* another thread will send it */
-    call->c.wait_prev = client->wait_last;
-    *(client->wait_last ? &client->wait_last->c.wait_next : &client->wait_first) = call;
-    client->wait_last = call;
-    out = NULL;
-  }
-  pthread_mutex_unlock(&client->mu);
-  if (conn) {
-    tth_client_call_place(call, conn, out);
-    return;
-  }
-  tth_client_wanted(client);
-  tth_out_free(out);
-  if (code != TETHER_OK) tth_client_call_end(call, code, message, NULL);
-}
-
 tether_ctx *tth_client_derive(const tether_ctx *ctx, const tether_method *method, const tether_call_options *options) {
   int64_t timeout_ns = options->timeout_ns ? options->timeout_ns : method->default_timeout_ns;
   if (timeout_ns == 0 || timeout_ns == TETHER_FOREVER) return tether_ctx_with_cancel(ctx);
@@ -405,7 +307,7 @@ static tether_call *start(tether_client *client, const tether_ctx *ctx, const te
   if (code != TETHER_OK)
     tth_client_call_end(call, code, why, NULL);
   else if (out)
-    dispatch(call, out);
+    tth_dispatch(call, out);
   let_go(call);
   return call;
 }

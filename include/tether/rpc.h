@@ -173,7 +173,7 @@ typedef enum tether_connectivity {
   TETHER_IDLE = 0, /* reserved: this client connects at once */
   TETHER_CONNECTING = 1,
   TETHER_READY = 2,
-  TETHER_TRANSIENT_FAILURE = 3,
+  TETHER_TRANSIENT_FAILURE = 3, /* the last attempt failed; stays until one succeeds */
   TETHER_SHUTDOWN = 4,
 } tether_connectivity;
 

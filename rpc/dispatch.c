@@ -1,0 +1,177 @@
+/* From a packed call to a connection.
+ *
+ * Happy path: the client has a connection that is READY -> the call's stream is opened on it. Else the call waits in
+ * the client's list, in order, until there is one. Failures: the client is in TRANSIENT_FAILURE and the call did not
+ * ask to wait for better: UNAVAILABLE; the request is more than the peer takes; the connection is lost in between. */
+#include "rpc/dispatch.h"
+
+#include <stdio.h>
+
+/* HEADERS are one frame, which must fit into a batch beside a short message. */
+#define HEADERS_MOST (TTH_BATCH_MAX / 2)
+
+/* Opens the call's stream; what keeps it from being sent on this connection is said in *why. The lock is held. */
+static tether_code open_stream(tether_call *call, tth_session *session, tth_out **out, const char **why) {
+  const tether_limits *peer = tth_session_peer_limits(session);
+  const tth_out *body = (*out)->next;
+  size_t head = tth_get32((*out)->data);
+  size_t rest = (*out)->len - TTH_FRAME_HEADER - head; /* a short request's frame */
+  size_t body_len = body ? body->len : rest ? rest - TTH_FRAME_HEADER : 0;
+  *why = "the server is shutting down; the call was not sent";
+  if (tth_session_going_away(session)) return TETHER_UNAVAILABLE;
+  *why = "the metadata, values and trace are larger than one frame takes";
+  if (head > HEADERS_MOST) return TETHER_RESOURCE_EXHAUSTED;
+  *why = "the request is larger than the server takes";
+  if (body_len > peer->max_message_bytes) return TETHER_RESOURCE_EXHAUSTED;
+  *why = "the metadata is larger than the server takes";
+  if (call->c.metadata_bytes > peer->max_metadata_bytes) return TETHER_RESOURCE_EXHAUSTED;
+  *why = "out of memory";
+  if (tth_conn_opening(call->conn, call->c.lone)) call->c.leads = true;
+  call->stream = tth_session_open(session, call, *out);
+  if (!call->stream) return TETHER_RESOURCE_EXHAUSTED;
+  tether_call_ref(call);
+  call->c.opened = true;
+  tth_recorder_call_opened(call->c.recorder);
+  *out = NULL;
+  return TETHER_OK;
+}
+
+static void place(tether_call *call, tth_conn *conn, tth_out *out) {
+  const char *why = "the connection was lost before the call was sent";
+  tether_code code = TETHER_UNAVAILABLE;
+  tth_session *session = tth_conn_lock(conn);
+  /* A call that has ended meanwhile is not sent: whoever ended it has looked for its stream, or will, under this lock.
+   */
+  if (session) code = tth_call_is_running(call) ? open_stream(call, session, &out, &why) : TETHER_OK;
+  if (session && code == TETHER_OK && !tth_client_call_send_close_locked(call, session)) {
+    code = TETHER_RESOURCE_EXHAUSTED;
+    why = "out of memory";
+  }
+  tth_conn_unlock(conn);
+  tth_out_free(out);
+  if (call->pipe && code == TETHER_OK) tth_pipe_writable(call);
+  if (code != TETHER_OK) tth_client_call_end(call, code, why, NULL);
+}
+
+/* ---- Waiting calls ------------------------------------------------------------------------- */
+
+void tth_dispatch_forget_locked(tether_client *client, tether_call *call) {
+  if (!call->c.waiting) return;
+  call->c.waiting = false;
+  *(call->c.wait_prev ? &call->c.wait_prev->c.wait_next : &client->wait_first) = call->c.wait_next;
+  *(call->c.wait_next ? &call->c.wait_next->c.wait_prev : &client->wait_last) = call->c.wait_prev;
+}
+
+static void wait_locked(tether_client *client, tether_call *call, tth_out *out) {
+  tether_call_ref(call);
+  call->c.out = out;
+  call->c.waiting = true;
+  call->c.lone = false; /* another thread will send it */
+  call->c.wait_prev = client->wait_last;
+  *(client->wait_last ? &client->wait_last->c.wait_next : &client->wait_first) = call;
+  client->wait_last = call;
+}
+
+/* Takes a call off the list with its request; the list's reference goes to the caller. */
+static tth_out *take_locked(tether_client *client, tether_call *call) {
+  tth_out *out = call->c.out;
+  tth_dispatch_forget_locked(client, call);
+  call->c.out = NULL;
+  return out;
+}
+
+static void end_waiting(tether_call *call, tth_out *out, tether_code code, const char *message) {
+  tth_out_free(out);
+  tth_client_call_end(call, code, message, NULL);
+  tether_call_unref(call);
+}
+
+/* What a call that does not wait fails with. */
+static void say_unavailable_locked(const tether_client *client, char *message, size_t size) {
+  snprintf(message, size, "no connection to %s: %s", client->url, client->subchannel->last_error);
+}
+
+void tth_dispatch_waiting(tether_client *client) {
+  for (;;) {
+    char message[320];
+    tth_out *out = NULL;
+    pthread_mutex_lock(&client->mu);
+    tth_conn *conn = tth_client_pick_locked(client);
+    tether_call *call = client->closing ? NULL : client->wait_first; /* whoever closes ends them */
+    if (!conn) {
+      while (call && (call->c.wait_for_ready || client->state != TETHER_TRANSIENT_FAILURE)) call = call->c.wait_next;
+      if (call) say_unavailable_locked(client, message, sizeof message);
+    }
+    if (call) out = take_locked(client, call);
+    if (call && conn) call->conn = tth_conn_ref(conn);
+    pthread_mutex_unlock(&client->mu);
+    if (!call) break;
+    if (conn) {
+      place(call, conn, out);
+      tether_call_unref(call);
+    } else {
+      end_waiting(call, out, TETHER_UNAVAILABLE, message);
+    }
+  }
+}
+
+void tth_dispatch_cancel_waiting(tether_client *client) {
+  for (;;) {
+    tth_out *out = NULL;
+    pthread_mutex_lock(&client->mu);
+    tether_call *call = client->wait_first;
+    if (call) out = take_locked(client, call);
+    pthread_mutex_unlock(&client->mu);
+    if (!call) break;
+    end_waiting(call, out, TETHER_CANCELLED, "the client was closed");
+  }
+}
+
+/* ---- New calls ----------------------------------------------------------------------------- */
+
+/* A connection that nobody has looked after may have brought the news that it takes no calls: what has come is received
+ * first. For threads that may block. */
+static void catch_up(tether_client *client) {
+  for (tth_wait_result pull = TTH_WAIT_CAME; pull == TTH_WAIT_CAME;) {
+    pthread_mutex_lock(&client->mu);
+    tth_conn *conn = tth_client_pick_locked(client);
+    if (conn) tth_conn_ref(conn);
+    pthread_mutex_unlock(&client->mu);
+    if (!conn) return;
+    pull = tth_conn_catch_up(conn);
+    if (pull == TTH_WAIT_END) {
+      pthread_mutex_lock(&client->mu);
+      while (tth_client_pick_locked(client) == conn) pthread_cond_wait(&client->changed, &client->mu);
+      pthread_mutex_unlock(&client->mu);
+    }
+    tth_conn_unref(conn);
+  }
+}
+
+void tth_dispatch(tether_call *call, tth_out *out) {
+  tether_client *client = call->c.client;
+  if (call->c.lone) catch_up(client);
+  char message[320] = "the client was closed";
+  tether_code code = TETHER_OK;
+  pthread_mutex_lock(&client->mu);
+  tth_conn *conn = client->closing ? NULL : tth_client_pick_locked(client);
+  if (client->closing) {
+    code = TETHER_CANCELLED;
+  } else if (conn) {
+    call->conn = tth_conn_ref(conn);
+  } else if (client->state == TETHER_TRANSIENT_FAILURE && !call->c.wait_for_ready) {
+    code = TETHER_UNAVAILABLE;
+    say_unavailable_locked(client, message, sizeof message);
+  } else if (tth_call_is_running(call)) {
+    wait_locked(client, call, out);
+    out = NULL;
+  }
+  pthread_mutex_unlock(&client->mu);
+  if (conn) {
+    place(call, conn, out);
+    return;
+  }
+  tth_client_wanted(client);
+  tth_out_free(out);
+  if (code != TETHER_OK) tth_client_call_end(call, code, message, NULL);
+}

@@ -1,0 +1,199 @@
+/* One address: attempts to connect, and what its connections report.
+ *
+ * Happy path: due -> dial -> link -> connection sends HELLO -> peer's HELLO -> READY.
+ * Failures: an attempt that fails (refused, handshake, no HELLO in time) makes TRANSIENT_FAILURE and is tried again
+ * after gRPC's back-off (doc/connection-backoff.md); the delay counts from the start of the last attempt, so a
+ * connection that lived longer is replaced at once. */
+#include "rpc/subchannel.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rpc/client.h"
+#include "rpc/interceptor.h"
+#include "rpc/trace.h"
+
+static int64_t jittered(int64_t delay_ns) {
+  uint32_t random;
+  tth_random(&random, sizeof random);
+  return tether_time_add(delay_ns - delay_ns / 5, (int64_t)((double)(delay_ns / 5 * 2) * random / UINT32_MAX));
+}
+
+/* Plans the next attempt. */
+static void back_off_locked(tth_subchannel *sub) {
+  const tether_client *client = sub->client;
+  int64_t delay = sub->backoff_ns ? sub->backoff_ns : client->backoff_initial_ns;
+  int64_t most = client->backoff_max_ns;
+  sub->backoff_ns = delay < most / 8 * 5 ? delay / 5 * 8 : most;
+  sub->due_ns = tether_time_add(sub->attempt_at_ns, jittered(delay));
+}
+
+/* ---- Attempts ------------------------------------------------------------------------------ */
+
+static void fail_locked(tth_subchannel *sub, const char *why) {
+  sub->state = TETHER_TRANSIENT_FAILURE;
+  snprintf(sub->last_error, sizeof sub->last_error, "%s", why);
+  back_off_locked(sub);
+}
+
+static void on_event(void *owner, tth_conn *conn, tth_event *event);
+static void on_lost(void *owner, tth_conn *conn, tether_call *call, bool left, const char *why);
+static void on_closed(void *owner, tth_conn *conn, const char *why);
+static const tth_conn_ops conn_ops = {.event = on_event, .lost = on_lost, .closed = on_closed};
+
+static void on_dialed(void *owner, tth_link *link, const char *why) {
+  tth_subchannel *sub = owner;
+  tether_client *client = sub->client;
+  tth_conn *conn = link ? tth_conn_new(link, TTH_CLIENT, &client->limits, &conn_ops, sub) : NULL;
+  if (link && !conn) {
+    link->ops->free(link);
+    why = "out of memory";
+  }
+  pthread_mutex_lock(&client->mu);
+  bool closing = client->closing;
+  sub->dialing = false;
+  if (!closing && !conn) fail_locked(sub, why);
+  if (!closing && conn) {
+    sub->conn = conn;
+    sub->silent = false;
+    sub->due_ns = tether_time_add(tether_now_ns(), client->connect_timeout_ns); /* for HELLO */
+    tth_client_add_conn_locked(client, conn);
+  }
+  pthread_mutex_unlock(&client->mu);
+  if (closing) {
+    tth_conn_unref(conn);
+    return;
+  }
+  tth_client_settle(client);
+  if (conn) tth_conn_start(conn);
+}
+
+int64_t tth_subchannel_act_locked(tth_subchannel *sub, int64_t now_ns) {
+  tether_client *client = sub->client;
+  if (sub->due_ns > now_ns) return sub->due_ns;
+  sub->due_ns = TETHER_FOREVER;
+  if (sub->conn) { /* HELLO did not come in time */
+    sub->silent = true;
+    tth_conn_close(sub->conn);
+  } else {
+    sub->attempt_at_ns = tether_now_ns();
+    sub->dialing = true;
+    client->transport->dial(sub->dialer, client->connect_timeout_ns, on_dialed, sub);
+  }
+  return TETHER_FOREVER;
+}
+
+void tth_subchannel_hurry_locked(tth_subchannel *sub) {
+  if (!sub->dialing && !sub->conn) sub->due_ns = tether_now_ns();
+}
+
+/* ---- The connection's events --------------------------------------------------------------- */
+
+/* The connection takes nothing new. */
+static void leave_locked(tth_subchannel *sub, const tth_conn *conn) {
+  if (sub->conn != conn) return;
+  sub->conn = NULL;
+  sub->state = TETHER_CONNECTING;
+  back_off_locked(sub);
+}
+
+static void on_hello(tth_subchannel *sub, tth_conn *conn) {
+  tether_client *client = sub->client;
+  pthread_mutex_lock(&client->mu);
+  if (sub->conn == conn) {
+    sub->state = TETHER_READY;
+    sub->backoff_ns = 0;
+    sub->due_ns = TETHER_FOREVER;
+  }
+  pthread_mutex_unlock(&client->mu);
+  tth_client_settle(client);
+}
+
+/* The connection takes nothing new: what has not left ends UNAVAILABLE, which says that the server never saw it. */
+static void on_goaway(tth_subchannel *sub, tth_conn *conn) {
+  tether_client *client = sub->client;
+  pthread_mutex_lock(&client->mu);
+  leave_locked(sub, conn);
+  pthread_mutex_unlock(&client->mu);
+  tether_cause *cause =
+      tether_cause_new(TETHER_CAUSE_SHUTDOWN, NULL, "the server is shutting down; the call was not sent");
+  for (;;) {
+    tth_session *session = tth_conn_lock(conn);
+    tether_call *call = session ? tth_session_pop_queued(session) : NULL;
+    if (call) call->stream = NULL;
+    tth_conn_unlock(conn);
+    if (!call) break;
+    tth_client_call_unsent(call, TETHER_UNAVAILABLE, cause);
+  }
+  tether_cause_unref(cause);
+  tth_client_settle(client);
+}
+
+static void on_event(void *owner, tth_conn *conn, tth_event *event) {
+  tth_subchannel *sub = owner;
+  switch (event->type) {
+    case TTH_EVENT_HELLO:
+      tth_intercept_connected(sub->client->interceptors, conn, false);
+      on_hello(sub, conn);
+      break;
+    case TTH_EVENT_GOAWAY:
+      on_goaway(sub, conn);
+      break;
+    default:
+      tth_client_call_event(event->user, event, &sub->client->limits);
+      break;
+  }
+}
+
+static void on_lost(void *owner, tth_conn *conn, tether_call *call, bool left, const char *why) {
+  (void)owner;
+  (void)conn;
+  tth_client_call_lost(call, left, why);
+}
+
+static void on_closed(void *owner, tth_conn *conn, const char *why) {
+  tth_subchannel *sub = owner;
+  tether_client *client = sub->client;
+  tth_intercept_disconnected(client->interceptors, conn, false);
+  pthread_mutex_lock(&client->mu);
+  tth_client_remove_conn_locked(client, conn);
+  if (sub->conn == conn && sub->state == TETHER_READY) {
+    leave_locked(sub, conn);
+  } else if (sub->conn == conn) {
+    sub->conn = NULL;
+    fail_locked(sub, sub->silent ? "the peer sent no HELLO in time" : why);
+  }
+  pthread_mutex_unlock(&client->mu);
+  tth_client_settle(client);
+  tth_conn_unref(conn);
+  tth_client_conn_gone(client);
+}
+
+/* ---- Life ---------------------------------------------------------------------------------- */
+
+tether_code tth_subchannel_new(tether_client *client, const char *address, tth_subchannel **result) {
+  tth_subchannel *sub = calloc(1, sizeof *sub);
+  if (!sub) return TETHER_RESOURCE_EXHAUSTED;
+  sub->client = client;
+  sub->state = TETHER_CONNECTING;
+  sub->address = strdup(address);
+  tether_code code =
+      sub->address ? client->transport->dialer_new(address, client->tls, &sub->dialer) : TETHER_RESOURCE_EXHAUSTED;
+  if (code == TETHER_OK)
+    *result = sub;
+  else
+    tth_subchannel_free(sub);
+  return code;
+}
+
+void tth_subchannel_stop(tth_subchannel *sub) {
+  sub->client->transport->dialer_free(sub->dialer);
+  sub->dialer = NULL;
+}
+
+void tth_subchannel_free(tth_subchannel *sub) {
+  if (!sub) return;
+  free(sub->address);
+  free(sub);
+}
