@@ -120,10 +120,19 @@ static tether_ctx *with_trace(const tether_ctx *parent, const tether_trace *trac
   return tether_ctx_with_value(parent, &trace_key, value_new(trace, state, baggage));
 }
 
-tether_ctx *tether_trace_start(const tether_ctx *parent, bool sampled, const char *baggage) {
-  tether_trace trace = {.flags = sampled ? 1 : 0};
-  random_id(trace.trace_id, sizeof trace.trace_id);
+tether_trace tether_trace_span(const tether_trace *parent) {
+  tether_trace trace = {0};
+  if (parent)
+    trace = *parent;
+  else
+    random_id(trace.trace_id, sizeof trace.trace_id);
   random_id(trace.span_id, sizeof trace.span_id);
+  return trace;
+}
+
+tether_ctx *tether_trace_start(const tether_ctx *parent, bool sampled, const char *baggage) {
+  tether_trace trace = tether_trace_span(NULL);
+  trace.flags = sampled ? 1 : 0;
   return with_trace(parent, &trace, NULL, baggage);
 }
 
@@ -164,7 +173,7 @@ const char *tether_trace_baggage(const tether_ctx *ctx) {
 bool tth_trace_next_hop(const tether_ctx *ctx, bool own_span, char text[TETHER_TRACEPARENT_SIZE]) {
   tether_trace trace;
   if (!tether_trace_get(ctx, &trace)) return false;
-  if (!own_span) random_id(trace.span_id, sizeof trace.span_id);
+  if (!own_span) trace = tether_trace_span(&trace);
   tether_trace_format(&trace, text);
   return true;
 }

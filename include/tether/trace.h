@@ -29,6 +29,10 @@ TETHER_API TETHER_MUST_USE tether_ctx *tether_trace_continue(const tether_ctx *p
 /* Reads the trace of a context; false if it has none. */
 TETHER_API bool tether_trace_get(const tether_ctx *ctx, tether_trace *trace);
 
+/* A new span: in the trace of `parent` and with its flags, or, if parent is NULL, in a new trace that is not sampled.
+ */
+TETHER_API TETHER_MUST_USE tether_trace tether_trace_span(const tether_trace *parent);
+
 /* The texts carried along, NULL if none. Borrowed: valid while ctx is held. */
 TETHER_API const char *tether_trace_state(const tether_ctx *ctx);
 TETHER_API const char *tether_trace_baggage(const tether_ctx *ctx);
