@@ -39,6 +39,17 @@ tether_limits tth_limits_of(const tether_limits *given) {
   return limits;
 }
 
+static tth_life_limits life_of(const tether_keepalive *keepalive) {
+  return (tth_life_limits){
+      .keepalive_ns = keepalive->time_ns > 0 ? keepalive->time_ns : TETHER_FOREVER,
+      .keepalive_timeout_ns = keepalive->timeout_ns > 0 ? keepalive->timeout_ns : 20 * TETHER_SEC,
+      .without_calls = keepalive->permit_without_calls,
+      .hello_ns = TETHER_FOREVER, /* connect_timeout_ns is looked after here */
+      .idle_ns = TETHER_FOREVER,
+      .age_grace_ns = TETHER_FOREVER,
+  };
+}
+
 /* ---- Settling ------------------------------------------------------------------------------ */
 
 static void on_alarm(void *data) {
@@ -187,6 +198,7 @@ tether_code tth_client_open_on(const tth_transport *transport, const char *url, 
   client->interceptors = options->interceptors && *options->interceptors ? options->interceptors : NULL;
   client->state = TETHER_CONNECTING;
   client->alarm_ns = TETHER_FOREVER;
+  client->life = life_of(&options->keepalive);
   pthread_mutex_init(&client->mu, NULL);
   pthread_condattr_t monotonic;
   pthread_condattr_init(&monotonic);

@@ -17,6 +17,7 @@ struct tether_client {
   tth_tls *tls; /* NULL: none */
   int64_t backoff_initial_ns, backoff_max_ns, connect_timeout_ns;
   const tether_interceptor *const *interceptors; /* NULL: none */
+  tth_life_limits life;                          /* keepalive_ns of TETHER_FOREVER: none */
   _Atomic size_t calls;                          /* not ended, or with a callback running */
   _Atomic uint64_t ended[TETHER_CODES], unsent;
 

@@ -11,6 +11,7 @@
 
 #include "rpc/call.h"
 #include "rpc/large.h"
+#include "rpc/ticker.h"
 
 #define EVENTS_AT_ONCE 32
 #define WRITABLE_AT_ONCE 16
@@ -35,6 +36,8 @@ struct tth_conn {
   tth_conn_node node;  /* the owner's */
   _Atomic bool led;    /* a thread receives for its call, or is about to */
   _Atomic bool pulled; /* the link leaves receiving to such a thread; written under mu */
+  bool lives;          /* it has limits, and so a ticker, which holds a reference from the start on */
+  tth_ticker ticker;
 
   pthread_mutex_t mu;
   /* under mu */
@@ -44,7 +47,11 @@ struct tth_conn {
   uint8_t *out;  /* the batch on its way while `sending` */
   size_t out_capacity;
   unsigned out_small; /* batches in a row that took little of it */
+  const char *why;    /* it was closed by itself; static; NULL: it was not */
 };
+
+static int64_t on_tick(void *owner);
+static void on_ticks_ended(void *owner, bool memory);
 
 tth_conn *tth_conn_new(tth_link *link, tth_role role, const tether_limits *limits, const tth_conn_ops *ops,
                        void *owner) {
@@ -66,6 +73,7 @@ tth_conn *tth_conn_new(tth_link *link, tth_role role, const tether_limits *limit
   conn->out = out;
   conn->out_capacity = OUT_MIN;
   pthread_mutex_init(&conn->mu, NULL);
+  tth_ticker_init(&conn->ticker, on_tick, on_ticks_ended, conn);
   return conn;
 }
 
@@ -79,6 +87,7 @@ void tth_conn_unref(tth_conn *conn) {
   conn->link->ops->free(conn->link);
   tth_session_free(conn->session);
   pthread_mutex_destroy(&conn->mu);
+  tth_ticker_fini(&conn->ticker);
   free(conn->out);
   free(conn);
 }
@@ -180,6 +189,14 @@ static size_t collect_locked(tth_conn *conn, tth_event *events) {
   return n;
 }
 
+/* It has been thrown out: closes once it has read why, or when the tick says so. */
+static void leave(tth_conn *conn) {
+  pthread_mutex_lock(&conn->mu);
+  conn->close_on_pong = true;
+  pthread_mutex_unlock(&conn->mu);
+  if (conn->lives) tth_ticker_kick(&conn->ticker);
+}
+
 static void deliver(tth_conn *conn, tth_event *event) {
   if (event->type == TTH_EVENT_BROKEN) {
     fprintf(stderr, "tether: closing the connection to %s: %.*s\n", tth_conn_peer(conn), (int)event->len,
@@ -192,6 +209,12 @@ static void deliver(tth_conn *conn, tth_event *event) {
     bool close = conn->close_on_pong;
     pthread_mutex_unlock(&conn->mu);
     if (close) conn->link->ops->close(conn->link);
+    return;
+  }
+  if (event->type == TTH_EVENT_THROWN) {
+    fprintf(stderr, "tether: closing the connection to %s: %.*s\n", tth_conn_peer(conn), (int)event->len,
+            (const char *)event->bytes);
+    leave(conn);
     return;
   }
   conn->ops->event(conn->owner, conn, event);
@@ -264,6 +287,7 @@ static void on_closed(void *owner, const char *why) {
   for (;;) {
     pthread_mutex_lock(&conn->mu);
     conn->closed = true;
+    if (conn->why) why = conn->why;
     tether_call *call = tth_session_pop_queued(conn->session);
     bool left = !call;
     if (!call) call = tth_session_pop_user(conn->session);
@@ -272,6 +296,7 @@ static void on_closed(void *owner, const char *why) {
     if (!call) break;
     conn->ops->lost(conn->owner, conn, call, left, why);
   }
+  if (conn->lives) tth_ticker_stop(&conn->ticker);
   conn->ops->closed(conn->owner, conn, why);
 }
 
@@ -336,12 +361,54 @@ static const tth_link_events link_events = {.received = on_received,
 static const tth_link_events server_link_events = {
     .received = on_received, .sent = on_sent, .closed = on_closed, .burst = on_burst};
 
+/* ---- Time ---------------------------------------------------------------------------------- */
+
+static int64_t on_tick(void *owner) {
+  tth_conn *conn = owner;
+  int64_t next_ns = TETHER_FOREVER;
+  tth_tick tick = TTH_TICK_NOTHING;
+  pthread_mutex_lock(&conn->mu);
+  if (!conn->closed) tick = tth_session_tick(conn->session, tether_now_ns(), &next_ns);
+  const char *why = tth_session_why(conn->session);
+  bool close = tick == TTH_TICK_CLOSE || tick == TTH_TICK_DEAD;
+  if (close) conn->why = why;
+  if (tick == TTH_TICK_LEAVE) {
+    conn->close_on_pong = true;
+    tth_session_ping(conn->session);
+  }
+  tth_conn_unlock(conn);
+  if (!close) return next_ns;
+  if (tick == TTH_TICK_DEAD) fprintf(stderr, "tether: closing the connection to %s: %s\n", tth_conn_peer(conn), why);
+  conn->link->ops->close(conn->link);
+  return TETHER_FOREVER;
+}
+
+static void on_ticks_ended(void *owner, bool memory) {
+  tth_conn *conn = owner;
+  if (memory) conn->link->ops->close(conn->link); /* nobody would notice that its peer is gone */
+  tth_conn_unref(conn);
+}
+
+void tth_conn_set_life(tth_conn *conn, const tth_life_limits *limits, int64_t age_ns) {
+  tth_session_live(conn->session, limits, age_ns, tether_now_ns());
+  conn->lives = true;
+}
+
+void tth_conn_throw_out(tth_conn *conn, const char *why) {
+  tth_session *session = tth_conn_lock(conn);
+  if (session) tth_session_throw_out(session, why, tether_now_ns());
+  tth_conn_unlock(conn);
+  leave(conn);
+}
+
 void tth_conn_start(tth_conn *conn) {
   tth_conn_ref(conn); /* a peer that leaves at once: `closed` may give back the owner's before we are done */
+  if (conn->lives) tth_conn_ref(conn); /* until its ticks have ended */
   conn->link->ops->start(conn->link, conn->role == TTH_CLIENT ? &link_events : &server_link_events, conn);
   pthread_mutex_lock(&conn->mu);
   conn->started = true;
   tth_conn_unlock(conn);
+  if (conn->lives) tth_ticker_kick(&conn->ticker);
   tth_conn_unref(conn);
 }
 

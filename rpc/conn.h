@@ -42,6 +42,9 @@ typedef struct tth_conn_ops {
 TETHER_MUST_USE tth_conn *tth_conn_new(tth_link *link, tth_role role, const tether_limits *limits,
                                        const tth_conn_ops *ops, void *owner);
 
+/* Before the start: how long it may be silent, idle and old; age_ns: TETHER_FOREVER for any. */
+void tth_conn_set_life(tth_conn *conn, const tth_life_limits *limits, int64_t age_ns);
+
 /* Sends HELLO and begins to deliver events; `closed` follows exactly once. */
 void tth_conn_start(tth_conn *conn);
 
@@ -74,6 +77,9 @@ void tth_conn_close(tth_conn *conn);
  * is unread when it learns of the close. A peer that does not answer is left to the caller's patience. */
 void tth_conn_close_gently(tth_conn *conn);
 
+/* Server, once started: tells the peer why it is not served and closes when it has read that, or soon after. */
+void tth_conn_throw_out(tth_conn *conn, const char *why);
+
 const char *tth_conn_peer(const tth_conn *conn);
 const tether_identity *tth_conn_identity(const tth_conn *conn);
 
@@ -87,6 +93,7 @@ size_t tth_conn_out_bytes(tth_conn *conn);
 typedef struct tth_conn_node {
   tth_conn *prev, *next;
   bool announced; /* to interceptors; only in events */
+  bool draining;  /* server: a drain waits for DRAINED */
 } tth_conn_node;
 tth_conn_node *tth_conn_node_of(tth_conn *conn);
 

@@ -1,19 +1,37 @@
-/* The server: routes, listeners, connections, and the end of them all.
+/* The server: routes, listeners, connections.
  *
- * Happy path: open -> add -> listen -> a peer is accepted -> connection -> calls (server_call.c).
- * Shutdown: who wants to know is told, then listeners go, then GOAWAY on every connection; accepted calls may finish
- * within the grace; the rest are cancelled with cause SHUTDOWN; when the last handler has returned and the answers have
- * left, connections close. A peer that does not read its answers is cut off after a second. */
+ * Happy path: open -> add -> listen -> a peer is accepted -> connection -> calls (server_call.c). Its end is in
+ * server_end.c. */
 #include "rpc/server.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "rpc/client.h"
 #include "rpc/interceptor.h"
-#include "rpc/large.h"
 #include "rpc/tls.h"
+#include "rpc/trace.h"
+
+/* Connections beyond the limit that are being told so; more are closed without a word. */
+#define TURNED_AWAY_MOST 64
+
+static int64_t or_default(int64_t given_ns, int64_t default_ns) { return given_ns > 0 ? given_ns : default_ns; }
+
+/* What the options say of connections, with defaults. */
+static void read_life(tether_server *server, const tether_server_options *options) {
+  server->life = (tth_life_limits){
+      .keepalive_ns = or_default(options->keepalive.time_ns, 2 * 3600 * TETHER_SEC),
+      .keepalive_timeout_ns = or_default(options->keepalive.timeout_ns, 20 * TETHER_SEC),
+      .permit_ns = or_default(options->permit_keepalive_time_ns, 300 * TETHER_SEC),
+      .permit_without_calls = options->permit_keepalive_without_calls,
+      .hello_ns = or_default(options->handshake_timeout_ns, 10 * TETHER_SEC),
+      .idle_ns = or_default(options->max_connection_idle_ns, TETHER_FOREVER),
+      .age_grace_ns = or_default(options->max_connection_age_grace_ns, TETHER_FOREVER),
+  };
+  server->age_ns = or_default(options->max_connection_age_ns, TETHER_FOREVER);
+  server->max_connections = options->max_connections;
+}
 
 tether_code tth_server_open_on(const tth_transport *transport, const tether_server_options *options,
                                tether_server **result) {
@@ -27,6 +45,7 @@ tether_code tth_server_open_on(const tth_transport *transport, const tether_serv
   server->max_timeout_ns = options->max_timeout_ns;
   server->deadline_required = options->deadline_required;
   server->interceptors = options->interceptors && *options->interceptors ? options->interceptors : NULL;
+  read_life(server, options);
   tether_code code = options->tls ? tth_tls_open(options->tls, false, &server->tls) : TETHER_OK;
   if (code == TETHER_OK) code = tether_pool_open(options->max_workers > 0 ? options->max_workers : 64, &server->pool);
   if (code != TETHER_OK) {
@@ -107,6 +126,13 @@ static tether_call *on_new_call(void *owner, tth_conn *conn, tth_stream *stream)
   return tth_server_call_new(owner, conn, stream);
 }
 
+static void drained_locked(tether_server *server, tth_conn *conn) {
+  tth_conn_node *node = tth_conn_node_of(conn);
+  if (!node->draining) return;
+  node->draining = false;
+  if (--server->draining == 0) pthread_cond_broadcast(&server->changed);
+}
+
 static void on_event(void *owner, tth_conn *conn, tth_event *event) {
   tether_server *server = owner;
   if (event->type == TTH_EVENT_HELLO) tth_intercept_connected(server->interceptors, conn, true);
@@ -116,6 +142,11 @@ static void on_event(void *owner, tth_conn *conn, tth_event *event) {
       server->ended[event->from]--;
       server->ended[event->to]++;
     }
+    pthread_mutex_unlock(&server->mu);
+  }
+  if (event->type == TTH_EVENT_DRAINED) {
+    pthread_mutex_lock(&server->mu);
+    drained_locked(server, conn);
     pthread_mutex_unlock(&server->mu);
   }
   if (event->user) tth_server_call_event(event->user, event, &server->limits);
@@ -136,6 +167,7 @@ static void on_closed(void *owner, tth_conn *conn, const char *why) {
   tth_conn_node *node = tth_conn_node_of(conn);
   *(node->prev ? &tth_conn_node_of(node->prev)->next : &server->conns) = node->next;
   if (node->next) tth_conn_node_of(node->next)->prev = node->prev;
+  drained_locked(server, conn);
   pthread_mutex_unlock(&server->mu);
   tth_conn_unref(conn);
   pthread_mutex_lock(&server->mu);
@@ -146,6 +178,27 @@ static void on_closed(void *owner, tth_conn *conn, const char *why) {
 
 static const tth_conn_ops conn_ops = {.new_call = on_new_call, .event = on_event, .lost = on_lost, .closed = on_closed};
 
+/* 10 % more or less, so that connections made together do not end together. */
+static int64_t jittered(int64_t ns) {
+  if (ns == TETHER_FOREVER) return ns;
+  uint32_t random;
+  tth_random(&random, sizeof random);
+  return tether_time_add(ns - ns / 10, (int64_t)((double)(ns / 5) * random / UINT32_MAX));
+}
+
+/* A connection beyond the limit; at most one line a second. */
+static void turn_away(tether_server *server, tth_conn *conn) {
+  int64_t now_ns = tether_now_ns();
+  pthread_mutex_lock(&server->mu);
+  bool say = server->full_said_ns == 0 || now_ns - server->full_said_ns >= TETHER_SEC;
+  if (say) server->full_said_ns = now_ns;
+  pthread_mutex_unlock(&server->mu);
+  if (say)
+    fprintf(stderr, "tether: turning away %s: there are %u connections already\n", tth_conn_peer(conn),
+            server->max_connections);
+  tth_conn_throw_out(conn, "too many connections");
+}
+
 static void on_accepted(void *owner, tth_link *link) {
   tether_server *server = owner;
   tth_conn *conn = tth_conn_new(link, TTH_SERVER, &server->limits, &conn_ops, server);
@@ -153,8 +206,10 @@ static void on_accepted(void *owner, tth_link *link) {
     link->ops->free(link);
     return;
   }
+  tth_conn_set_life(conn, &server->life, jittered(server->age_ns));
   pthread_mutex_lock(&server->mu);
-  bool stopping = server->stopping;
+  size_t most = server->max_connections > 0 ? server->max_connections : SIZE_MAX, count = server->conn_count;
+  bool full = count >= most, stopping = server->stopping || (full && count - most >= TURNED_AWAY_MOST);
   if (!stopping) {
     tth_conn_node_of(conn)->next = server->conns;
     if (server->conns) tth_conn_node_of(server->conns)->prev = conn;
@@ -162,10 +217,14 @@ static void on_accepted(void *owner, tth_link *link) {
     server->conn_count++;
   }
   pthread_mutex_unlock(&server->mu);
-  if (stopping)
+  if (stopping) {
     tth_conn_unref(conn);
-  else
-    tth_conn_start(conn);
+    return;
+  }
+  if (full) tth_conn_ref(conn);
+  tth_conn_start(conn);
+  if (full) turn_away(server, conn);
+  if (full) tth_conn_unref(conn);
 }
 
 tether_code tether_server_listen(tether_server *server, const char *url) {
@@ -201,7 +260,7 @@ uint16_t tether_server_port(const tether_server *server) {
   return port;
 }
 
-/* ---- The end ------------------------------------------------------------------------------- */
+/* ---- Calls --------------------------------------------------------------------------------- */
 
 void tth_server_call_added(tether_server *server, tether_call *call) {
   pthread_mutex_lock(&server->mu);
@@ -241,109 +300,5 @@ tether_code tether_server_get_stats(tether_server *server, const char *path, tet
 }
 
 size_t tth_server_calls(tether_server *server) { return server->calls; }
-
-/* Waits for *count to become 0 until the deadline; false if it did not. */
-static bool wait_for_none(tether_server *server, const _Atomic size_t *count, int64_t deadline_ns) {
-  struct timespec at = {.tv_sec = (time_t)(deadline_ns / TETHER_SEC), .tv_nsec = (long)(deadline_ns % TETHER_SEC)};
-  bool in_time = true;
-  pthread_mutex_lock(&server->mu);
-  while (*count > 0 && in_time) {
-    if (deadline_ns == TETHER_FOREVER)
-      pthread_cond_wait(&server->changed, &server->mu);
-    else
-      in_time = pthread_cond_timedwait(&server->changed, &server->mu, &at) == 0;
-  }
-  bool none = *count == 0;
-  pthread_mutex_unlock(&server->mu);
-  return none;
-}
-
-/* The next call that has not been told of the shutdown, referenced; waits for one. NULL once there are no calls. */
-static tether_call *next_to_cancel(tether_server *server) {
-  pthread_mutex_lock(&server->mu);
-  tether_call *call = NULL;
-  while (server->calls > 0) {
-    for (call = server->calls_first; call && call->s.told;) call = call->s.next;
-    if (call) break;
-    pthread_cond_wait(&server->changed, &server->mu);
-  }
-  if (call) {
-    call->s.told = true;
-    tether_call_ref(call);
-  }
-  pthread_mutex_unlock(&server->mu);
-  return call;
-}
-
-void tether_server_on_drain(tether_server *server, tether_drain_hook *hook) {
-  pthread_mutex_lock(&server->mu);
-  hook->next = server->drain_hooks;
-  server->drain_hooks = hook;
-  pthread_mutex_unlock(&server->mu);
-}
-
-static void call_drain_hooks(tether_server *server) {
-  pthread_mutex_lock(&server->mu);
-  tether_drain_hook *hook = server->drain_hooks;
-  server->drain_hooks = NULL;
-  pthread_mutex_unlock(&server->mu);
-  for (; hook; hook = hook->next) hook->fn(hook->data);
-}
-
-static void stop_listening(tether_server *server) {
-  pthread_mutex_lock(&server->mu);
-  server->stopping = true;
-  tth_listener **listeners = server->listeners;
-  size_t count = server->listener_count;
-  server->listeners = NULL;
-  server->listener_count = 0;
-  pthread_mutex_unlock(&server->mu);
-  for (size_t i = 0; i < count; i++) server->transport->listener_free(listeners[i]);
-  free(listeners);
-}
-
-/* fn for every connection, with the server's lock held: it may take the connection's and send, which never call back.
- */
-static void each_conn(tether_server *server, void (*fn)(tth_conn *conn)) {
-  pthread_mutex_lock(&server->mu);
-  for (tth_conn *conn = server->conns; conn; conn = tth_conn_node_of(conn)->next) fn(conn);
-  pthread_mutex_unlock(&server->mu);
-}
-
-static void go_away(tth_conn *conn) {
-  tth_session *session = tth_conn_lock(conn);
-  if (session) tth_session_goaway(session);
-  tth_conn_unlock(conn);
-}
-
-void tether_server_shutdown(tether_server *server, int64_t grace_ns) {
-  call_drain_hooks(server);
-  stop_listening(server);
-  each_conn(server, go_away);
-  if (!wait_for_none(server, &server->calls, tether_time_add(tether_now_ns(), grace_ns))) {
-    tether_cause *cause = tether_cause_new(TETHER_CAUSE_SHUTDOWN, NULL, "the server is shutting down");
-    for (tether_call *call; (call = next_to_cancel(server));) {
-      tth_server_call_cancel(call, cause);
-      tether_call_unref(call);
-    }
-    tether_cause_unref(cause);
-  }
-  each_conn(server, tth_conn_close_gently);
-  if (!wait_for_none(server, &server->conn_count, tether_time_add(tether_now_ns(), TTH_CLOSE_BOUND_NS)))
-    each_conn(server, tth_conn_close);
-  (void)wait_for_none(server, &server->conn_count, TETHER_FOREVER);
-}
-
-void tether_server_close(tether_server *server) {
-  if (!server) return;
-  tether_server_shutdown(server, 0);
-  tether_pool_close(server->pool);
-  pthread_cond_destroy(&server->changed);
-  pthread_mutex_destroy(&server->mu);
-  tth_tls_unref(server->tls);
-  free(server->routes);
-  tth_large_clear();
-  free(server);
-}
 
 tether_code tether_server_reload_tls(tether_server *server) { return tth_tls_reload(server->tls); }

@@ -28,6 +28,9 @@ struct tether_server {
   int64_t max_timeout_ns;
   bool deadline_required;
   const tether_interceptor *const *interceptors; /* NULL: none */
+  tth_life_limits life;
+  int64_t age_ns;
+  uint32_t max_connections; /* 0: any */
 
   /* fixed once listening */
   tth_route *routes; /* sorted by path */
@@ -38,11 +41,12 @@ struct tether_server {
   /* under mu */
   tether_drain_hook *drain_hooks; /* not called yet */
   bool stopping;
+  int64_t full_said_ns; /* when a line was written about too many connections */
   tth_listener **listeners;
   size_t listener_count;
   tth_conn *conns;
-  _Atomic size_t conn_count;
-  tether_call *calls_first; /* not ended, and their HEADERS were read */
+  _Atomic size_t conn_count, draining; /* draining: connections that have not said DRAINED */
+  tether_call *calls_first;            /* not ended, and their HEADERS were read */
   uint64_t ended[TETHER_CODES];
 
   _Atomic size_t calls; /* not ended; one more from the moment the connection has a stream for it */

@@ -132,6 +132,7 @@ static bool on_request(tth_session *session, const tth_frame *frame, tth_event *
   if (frame->stream == 0 || !tth_id_is_newer(frame->stream, session->last_stream))
     return broken(session, event, "HEADERS on a stream id that is not new");
   session->last_stream = frame->stream;
+  session->life.used_ns = session->input_ns;
   tether_code refuse = TETHER_OK;
   const char *message = NULL;
   if (take_tombstone(session, frame->stream)) {
@@ -339,7 +340,13 @@ static bool on_cancel(tth_session *session, const tth_frame *frame, tth_event *e
   return true;
 }
 
-static bool on_ping(tth_session *session, const tth_frame *frame) {
+static bool on_ping(tth_session *session, const tth_frame *frame, tth_event *event) {
+  if (!tth_life_pinged(session)) {
+    static const char why[] = "too_many_pings";
+    tth_session_throw_out(session, why, session->input_ns);
+    *event = (tth_event){.type = TTH_EVENT_THROWN, .bytes = (const uint8_t *)why, .len = sizeof why - 1};
+    return true;
+  }
   if (frame->length > TTH_STAMPS_SIZE) return false;
   session->pong = tth_stamps_get(frame->payload, frame->length);
   session->pong.ping_came_ns = session->input_ns;
@@ -350,6 +357,10 @@ static bool on_ping(tth_session *session, const tth_frame *frame) {
 static bool on_pong(tth_session *session, const tth_frame *frame, tth_event *event) {
   tth_stamps stamps = tth_stamps_get(frame->payload, frame->length);
   tth_peer_clock_answered(&session->clock, &stamps, session->input_ns);
+  if (tth_life_answered(session, stamps.ping_left_ns)) {
+    *event = (tth_event){.type = TTH_EVENT_DRAINED};
+    return true;
+  }
   if (session->barrier_ns == 0 || stamps.ping_left_ns != session->barrier_ns) return false;
   session->barrier_ns = 0;
   *event = (tth_event){.type = TTH_EVENT_PONG};
@@ -358,7 +369,10 @@ static bool on_pong(tth_session *session, const tth_frame *frame, tth_event *eve
 
 /* One frame; true if it gave an event. Types it does not know are skipped: they are how the protocol grows. */
 static bool on_frame(tth_session *session, const tth_frame *frame, tth_event *event) {
-  if (!session->hello_seen && frame->type != TTH_HELLO) return broken(session, event, "the first frame is not HELLO");
+  if (session->life.stage == TTH_LIFE_LEAVING && frame->type != TTH_PONG) return false;
+  if (!session->hello_seen && frame->type != TTH_HELLO && session->life.stage != TTH_LIFE_LEAVING)
+    return broken(session, event, "the first frame is not HELLO");
+  if (frame->type < TTH_PING) tth_life_used(session);
   switch (frame->type) {
     case TTH_HELLO:
       return on_hello(session, frame, event);
@@ -375,7 +389,7 @@ static bool on_frame(tth_session *session, const tth_frame *frame, tth_event *ev
     case TTH_WINDOW:
       return on_window(session, frame, event);
     case TTH_PING:
-      return on_ping(session, frame);
+      return on_ping(session, frame, event);
     case TTH_PONG:
       return on_pong(session, frame, event);
     case TTH_GOAWAY:

@@ -118,6 +118,8 @@ typedef enum tth_event_type {
   TTH_EVENT_CANCEL,   /* server: bytes: the payload */
   TTH_EVENT_GOAWAY,   /* client: no new streams here */
   TTH_EVENT_PONG,     /* the peer has read everything up to the PING of tth_session_ping */
+  TTH_EVENT_DRAINED,  /* server: GOAWAY has named the last stream; nothing more is accepted */
+  TTH_EVENT_THROWN,   /* server: bytes: why, as text. Close once the peer has read it, see tth_session_throw_out */
   TTH_EVENT_BROKEN,   /* bytes: why, as text. Close the connection */
 } tth_event_type;
 
@@ -196,8 +198,9 @@ bool tth_session_has_writable(const tth_session *session);
 /* Server: sends `out` (a chain that ends with TRAILERS) and ends the stream, which is no longer the caller's. */
 void tth_session_finish(tth_session *session, tth_stream *stream, tth_out *out);
 
-/* Server: announces that no stream after the ones seen is taken; later ones are answered UNAVAILABLE. */
-void tth_session_goaway(tth_session *session);
+/* Server: announces that no stream after the ones seen is taken; later ones are answered UNAVAILABLE. `why` is static:
+ * a drain's own counts. */
+void tth_session_goaway(tth_session *session, const char *why);
 
 /* Sends a PING once there is nothing else to send, also nothing that waits for credit. */
 void tth_session_ping(tth_session *session);
@@ -209,6 +212,41 @@ size_t tth_session_fill(tth_session *session, int64_t now_ns, uint8_t *buf, size
 /* The room needed for the next piece, and about how much there is to send in all. */
 size_t tth_session_min_fill(const tth_session *session);
 size_t tth_session_pending(const tth_session *session);
+
+/* ---- Life (rpc/session_life.c) ------------------------------------------------------------- */
+
+/* Times of 0 do not occur; TETHER_FOREVER: never. */
+typedef struct tth_life_limits {
+  int64_t keepalive_ns, keepalive_timeout_ns;
+  bool without_calls;            /* client: PINGs without calls too */
+  int64_t permit_ns;             /* server: the least between two PINGs of the client; 0: any number is permitted */
+  bool permit_without_calls;     /* server: that also holds without calls */
+  int64_t hello_ns;              /* the peer's HELLO takes no longer */
+  int64_t idle_ns, age_grace_ns; /* server */
+} tth_life_limits;
+
+typedef enum tth_tick {
+  TTH_TICK_NOTHING,
+  TTH_TICK_LEAVE, /* close once the peer has read everything (tth_session_ping) */
+  TTH_TICK_CLOSE, /* close */
+  TTH_TICK_DEAD,  /* close: nothing is heard of the peer */
+} tth_tick;
+
+/* Before the first input; without it none of the limits applies. Server: drained at the age of age_ns. */
+void tth_session_live(tth_session *session, const tth_life_limits *limits, int64_t age_ns, int64_t now_ns);
+
+/* What time has brought, besides output. *next_ns: when to ask again; TETHER_FOREVER: not before something happens. */
+TETHER_MUST_USE tth_tick tth_session_tick(tth_session *session, int64_t now_ns, int64_t *next_ns);
+
+/* Server: asks the client to open nothing more, and says GOAWAY when nothing more can be on its way: DRAINED. `why` is
+ * static. */
+void tth_session_drain(tth_session *session, const char *why, int64_t now_ns);
+
+/* Server: says GOAWAY, takes nothing more in, and sends a PING as tth_session_ping; the tick closes after a second. */
+void tth_session_throw_out(tth_session *session, const char *why, int64_t now_ns);
+
+/* Why it drains, leaves or is to be closed; "" if it does not. Static. */
+const char *tth_session_why(const tth_session *session);
 
 /* ---- The end ------------------------------------------------------------------------------- */
 

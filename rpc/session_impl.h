@@ -1,5 +1,5 @@
 /* rpc/session_impl.h: the session's insides, shared by session.c (input), session_window.c (windows), session_queue.c
- * (what is to be sent) and session_out.c (output). */
+ * (what is to be sent), session_out.c (output) and session_life.c (time). */
 #ifndef TETHER_RPC_SESSION_IMPL_H
 #define TETHER_RPC_SESSION_IMPL_H
 
@@ -27,6 +27,24 @@ static inline size_t tth_frame_cost(const uint8_t *frame) {
   bool counts = frame[4] == TTH_MESSAGE && !(frame[5] & TTH_FLAG_BARE);
   return counts ? TTH_FRAME_HEADER + tth_get32(frame) : 0;
 }
+
+typedef enum tth_life_stage { TTH_LIFE_OPEN, TTH_LIFE_ASKED, TTH_LIFE_LAST, TTH_LIFE_LEAVING } tth_life_stage;
+
+/* The picture is in session_life.c. */
+typedef struct tth_life {
+  tth_life_limits limits; /* all 0 without tth_session_live */
+  tth_life_stage stage;
+  const char *why;
+  bool ask;         /* a PING is owed that does not wait for data */
+  unsigned strikes; /* PINGs that came too soon, since any frame of a stream came or left */
+  int64_t born_ns, age_at_ns;
+  int64_t used_ns;        /* server: when a stream last began or ended */
+  int64_t asked_ns;       /* when keepalive asked; 0: it has not since the last sign of life */
+  int64_t pinged_ns;      /* when the peer's last PING came */
+  int64_t drain_stamp_ns; /* the drain's PING is this or a later one */
+  int64_t until_ns;       /* the bound of ASKED and of LEAVING */
+  int64_t grace_at_ns;    /* a retired connection is closed then; 0: it is not retired */
+} tth_life;
 
 struct tth_session {
   tth_role role;
@@ -66,6 +84,7 @@ struct tth_session {
 
   /* time */
   tth_peer_clock clock; /* client: the server's; HEADERS go that way alone */
+  tth_life life;
 };
 
 /* ---- session_queue.c ----------------------------------------------------------------------- */
@@ -139,5 +158,19 @@ TETHER_MUST_USE bool tth_session_control(tth_session *session, tth_frame_type ty
 
 /* Answers a stream that is not taken with TRAILERS {code, message}. false: no memory. */
 TETHER_MUST_USE bool tth_session_refuse(tth_session *session, uint32_t stream, tether_code code, const char *message);
+
+/* Queues GOAWAY. Without memory the client learns it from the close instead. */
+void tth_session_say_goaway(tth_session *session, uint32_t last_stream, const char *message);
+
+/* ---- session_life.c ------------------------------------------------------------------------ */
+
+/* A PING has come: false if it is one too many. */
+TETHER_MUST_USE bool tth_life_pinged(tth_session *session);
+
+/* A PONG with this stamp has come: true if it ends a drain's wait. */
+TETHER_MUST_USE bool tth_life_answered(tth_session *session, int64_t stamp_ns);
+
+/* A frame of a stream came or left. */
+static inline void tth_life_used(tth_session *session) { session->life.strikes = 0; }
 
 #endif

@@ -56,14 +56,11 @@ void tth_session_verdict(tth_session *session, uint32_t stream, tether_code from
   (void)told;
 }
 
-void tth_session_goaway(tth_session *session) {
-  if (session->going_away) return;
-  session->going_away = true;
+void tth_session_say_goaway(tth_session *session, uint32_t last_stream, const char *message) {
   Tether__V1__Goaway goaway = TETHER__V1__GOAWAY__INIT;
-  goaway.last_stream = session->last_stream;
-  goaway.message = (char *)"shutting down";
-  uint8_t payload[64];
-  /* Without memory the client learns it from the close instead. */
+  goaway.last_stream = last_stream;
+  goaway.message = (char *)message;
+  uint8_t payload[256];
   bool told = tth_session_control(session, TTH_GOAWAY, 0, payload, tether__v1__goaway__pack(&goaway, payload));
   (void)told;
 }
@@ -79,6 +76,7 @@ size_t tth_session_pending(const tth_session *session) {
   pending += session->owed.count * WINDOW_MAX;
   if (ping_may_leave(session)) pending += PING_LEN;
   if (session->pong_owed) pending += PING_LEN;
+  if (session->life.ask) pending += PING_LEN;
   if (tth_peer_clock_due(&session->clock, 0, false)) pending += PING_LEN;
   return pending;
 }
@@ -126,6 +124,14 @@ static int64_t write_ping(tth_session *session, int64_t now_ns, struct batch *ba
   return stamp_ns;
 }
 
+/* For keepalive, a drain or the clock, whoever asks: the peer answers the latest PING only. */
+static void write_question(tth_session *session, int64_t now_ns, struct batch *batch) {
+  int64_t stamp_ns = write_ping(session, now_ns, batch);
+  if (stamp_ns == 0) return;
+  session->life.ask = false;
+  tth_peer_clock_asked(&session->clock, stamp_ns);
+}
+
 /* The peer answers the latest PING only: from here on that must be this one. */
 static void write_barrier(tth_session *session, int64_t now_ns, struct batch *batch) {
   int64_t stamp_ns = write_ping(session, now_ns, batch);
@@ -150,8 +156,7 @@ static bool write_control(tth_session *session, int64_t now_ns, struct batch *ba
   /* After HELLO, which is the first of the above. */
   session->pong.pong_left_ns = now_ns;
   if (session->pong_owed) session->pong_owed = !write_stamps(batch, TTH_PONG, &session->pong);
-  if (tth_peer_clock_due(&session->clock, now_ns, company))
-    tth_peer_clock_asked(&session->clock, write_ping(session, now_ns, batch));
+  if (session->life.ask || tth_peer_clock_due(&session->clock, now_ns, company)) write_question(session, now_ns, batch);
   return true;
 }
 
@@ -228,6 +233,7 @@ static bool write_piece(tth_session *session, tth_stream *stream, int64_t now_ns
   tth_out *out = stream->out;
   size_t before = out->sent;
   if (piece_size(out) > batch->room) return false; /* no crumbs */
+  tth_life_used(session);
   if (out->sliced) {
     stream->send_credit -= (uint32_t)write_slice(batch, out, stream->id);
   } else {
@@ -287,6 +293,7 @@ static bool write_ready(tth_session *session, int64_t now_ns, struct batch *batc
     (void)tth_list_pop(&session->ready);
     tth_stream_make_ready(session, stream);
     if (!stream->out && stream->state == TTH_STREAM_FINISHED) {
+      session->life.used_ns = now_ns;
       tth_streams_remove(&session->streams, stream);
       tth_stream_free(session, stream);
     }

@@ -46,6 +46,7 @@ static void on_dialed(void *owner, tth_link *link, const char *why) {
   tth_subchannel *sub = owner;
   tether_client *client = sub->client;
   tth_conn *conn = link ? tth_conn_new(link, TTH_CLIENT, &client->limits, &conn_ops, sub) : NULL;
+  if (conn && client->life.keepalive_ns != TETHER_FOREVER) tth_conn_set_life(conn, &client->life, TETHER_FOREVER);
   if (link && !conn) {
     link->ops->free(link);
     why = "out of memory";

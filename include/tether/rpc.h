@@ -71,6 +71,15 @@ typedef struct tether_limits {
                                      messages and grown windows; default 64 MiB, at least max_message_bytes */
 } tether_limits;
 
+/* Noticing that a peer has vanished without a word, after gRPC's keepalive (gRFC A8), with its names and defaults. Zero
+ * means the default, TETHER_FOREVER off. */
+typedef struct tether_keepalive {
+  int64_t time_ns;           /* after so long without anything from the peer it is asked for a sign of life; default:
+                                client off, server 2 h */
+  int64_t timeout_ns;        /* and the connection closed after so long without one; default 20 s */
+  bool permit_without_calls; /* client: asks while no call is in flight too; the server must permit that */
+} tether_keepalive;
+
 typedef struct tether_client_options {
   tether_limits limits;
   const tether_tls *tls;      /* for tls+tcp:// and wss://; copied */
@@ -78,6 +87,7 @@ typedef struct tether_client_options {
   int64_t backoff_max_ns;     /* default 120 s; delay *= 1.6, jitter 0.2, reset by the peer's HELLO */
   int64_t connect_timeout_ns; /* default 20 s per attempt */
   const tether_interceptor *const *interceptors; /* NULL-terminated; must outlive the client, as what it lists */
+  tether_keepalive keepalive;                    /* calls on a connection that is found dead end UNAVAILABLE */
 } tether_client_options;
 
 typedef struct tether_server_options {
@@ -88,6 +98,17 @@ typedef struct tether_server_options {
   int64_t max_timeout_ns;        /* handlers of calls without a deadline, or with a later one, get this; 0: no bound */
   bool deadline_required;        /* calls without a deadline are refused: INVALID_ARGUMENT */
   const tether_interceptor *const *interceptors; /* NULL-terminated; must outlive the server, as what it lists */
+
+  /* Connections; zero means the default, TETHER_FOREVER never. gRPC's names and defaults (gRFC A8, A9). */
+  tether_keepalive keepalive;
+  int64_t permit_keepalive_time_ns;    /* a client that asks for signs of life more often than this (default 5 min), and
+                                          sends and receives nothing else, is told "too_many_pings" and closed */
+  bool permit_keepalive_without_calls; /* it may also ask without calls; else only every two hours */
+  int64_t max_connection_idle_ns;      /* drained after so long without calls; default never */
+  int64_t max_connection_age_ns;       /* drained at this age, 10 % more or less at random; default never */
+  int64_t max_connection_age_grace_ns; /* and its calls cut after so much more; default never */
+  int64_t handshake_timeout_ns;        /* to be ready for calls; default 10 s */
+  uint32_t max_connections;            /* at once; more are told so and closed; default: no limit */
 } tether_server_options;
 
 /* Options of one call. NULL or zero fields mean the default. */
@@ -359,9 +380,11 @@ TETHER_API TETHER_MUST_USE tether_code tether_server_listen(tether_server *serve
 /* The TCP port of the first tcp, tls+tcp or ws listener; 0 if none. */
 TETHER_API uint16_t tether_server_port(const tether_server *server);
 
-/* Calls what tether_server_on_drain was given, stops listening, tells clients (GOAWAY), lets accepted calls finish for
- * at most `grace_ns`, then cancels the rest with cause SHUTDOWN (they end UNAVAILABLE at the client). Returns when
- * every handler has returned. */
+/* Drains the server: calls what tether_server_on_drain was given, stops listening, asks clients to open no more calls
+ * here (GOAWAY), accepts those that were on their way, lets accepted calls finish for at most `grace_ns` in all, then
+ * cancels the rest with cause SHUTDOWN (they end UNAVAILABLE at the client). Calls that were not accepted end
+ * UNAVAILABLE too and have run nothing. With a grace of 0 calls on their way are not accepted. Returns when every
+ * handler has returned. */
 TETHER_API void tether_server_shutdown(tether_server *server, int64_t grace_ns);
 
 /* tether_server_shutdown(server, 0), then releases the server. Takes NULL. */

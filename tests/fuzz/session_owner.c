@@ -153,7 +153,7 @@ static void act_as_server(driver *d, uint8_t step) {
       finish(d, chosen(d));
       break;
     case 2:
-      tth_session_goaway(d->session);
+      tth_session_goaway(d->session, "graceful_stop");
       break;
     case 3:
       call = chosen(d);
@@ -284,6 +284,8 @@ void driver_handle(driver *d, tth_event *event) {
     case TTH_EVENT_HELLO:
     case TTH_EVENT_GOAWAY:
     case TTH_EVENT_PONG:
+    case TTH_EVENT_DRAINED:
+    case TTH_EVENT_THROWN:
       FUZZ_CHECK(!call);
       break;
     default:

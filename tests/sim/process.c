@@ -36,7 +36,11 @@ void sim_process_open(sim_process *process) {
       {&sim_methods[1][SIM_DOWN], sim_handle},  {&sim_methods[1][SIM_BOTH], sim_handle}};
   process->max_timeout_ns = sim_may(10) ? sim_spread(&sim->chance, 20 * TETHER_MS, TETHER_SEC) : 0;
   const tether_server_options options = {
-      .limits = random_limits(), .keys = sim_keys, .max_timeout_ns = process->max_timeout_ns};
+      .limits = random_limits(),
+      .keys = sim_keys,
+      .max_timeout_ns = process->max_timeout_ns,
+      .keepalive.time_ns = TETHER_FOREVER, /* what is forgotten is not to be found by it */
+  };
   char url[] = "mem://0-0";
   sim_enter(process);
   process->served++;

@@ -22,6 +22,7 @@ struct byte_proxy {
   byte_proxy_faults faults;
   pthread_t thread;
   atomic_int cuts;
+  atomic_bool swallows;
 };
 
 /* One connection; a thread of its own. */
@@ -48,12 +49,13 @@ static void pause_us(unsigned us) { nanosleep(&(struct timespec){.tv_nsec = (lon
 static bool take(struct relay *r, int from) {
   size_t most = 1 + next_random(&r->random) % (PIECE - 1);
   ssize_t n = recv(r->fds[from], r->bytes[from], most, MSG_DONTWAIT);
-  if (n > 0) r->held[from] = (size_t)n;
+  if (n > 0) r->held[from] = atomic_load(&r->proxy->swallows) ? 0 : (size_t)n;
   return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
 /* Hands on some of what it holds from one side. false: the other has ended, or it is time for the cut. */
 static bool give(struct relay *r, int from) {
+  if (atomic_load(&r->proxy->swallows)) r->held[from] = 0;
   size_t some = r->held[from];
   if (r->proxy->faults.pauses && next_random(&r->random) % 4 == 0) some = 1 + next_random(&r->random) % some;
   if (some > r->left) some = (size_t)r->left;
@@ -167,5 +169,7 @@ void byte_proxy_close(byte_proxy *proxy) {
   close(proxy->listener);
   free(proxy);
 }
+
+void byte_proxy_swallow(byte_proxy *proxy) { atomic_store(&proxy->swallows, true); }
 
 int byte_proxy_cuts(byte_proxy *proxy) { return atomic_load(&proxy->cuts); }

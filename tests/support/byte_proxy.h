@@ -19,6 +19,10 @@ TETHER_MUST_USE byte_proxy *byte_proxy_open(const char *path, const char *server
 /* Cuts what is left, and waits for its threads. */
 void byte_proxy_close(byte_proxy *proxy);
 
+/* From now on whatever comes is taken and goes nowhere, and nothing is closed: both ends have lost each other and do
+ * not know. */
+void byte_proxy_swallow(byte_proxy *proxy);
+
 /* How many connections it has cut. */
 int byte_proxy_cuts(byte_proxy *proxy);
 

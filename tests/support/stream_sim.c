@@ -186,7 +186,8 @@ static tether_limits random_limits(struct world *w) {
 static bool open_world(struct world *w) {
   static tth_transport transport;
   static const testing_v1_echo_service service = {.inline_chat = stream_sim_chat};
-  const tether_server_options server = {.limits = random_limits(w)};
+  /* Without timers that always go on, so that what nobody will ever wake is seen. */
+  const tether_server_options server = {.limits = random_limits(w), .keepalive.time_ns = TETHER_FOREVER};
   const tether_client_options client = {.limits = random_limits(w)};
   transport = tst_transport_mem;
   transport.dial = dial;

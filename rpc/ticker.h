@@ -1,0 +1,38 @@
+/* rpc/ticker.h: a timer that is asked again and again when it wants to be called next. One context's deadline, armed
+ * only while there is something to wait for. */
+#ifndef TETHER_RPC_TICKER_H
+#define TETHER_RPC_TICKER_H
+
+#include <pthread.h>
+#include <tether/ctx.h>
+
+typedef struct tth_ticker {
+  /* Called without locks, never two at once; returns when to be called next, TETHER_FOREVER: never again. On the timer
+   * thread, or on one that kicks or stops. Must not block. */
+  int64_t (*tick)(void *owner);
+  /* Called once after the last tick; `memory`: there was none for the timer, and ticks were still wanted. */
+  void (*ended)(void *owner, bool memory);
+  void *owner;
+
+  pthread_mutex_t mu;
+  /* under mu */
+  bool running; /* somebody ticks or arms */
+  bool armed;   /* nobody does, and the timer will */
+  bool again;   /* whoever runs is to tick once more */
+  bool stopped, over;
+  /* of whoever runs */
+  tether_ctx *ctx;
+  tether_after after;
+} tth_ticker;
+
+void tth_ticker_init(tth_ticker *ticker, int64_t (*tick)(void *owner), void (*ended)(void *owner, bool memory),
+                     void *owner);
+void tth_ticker_fini(tth_ticker *ticker);
+
+/* Ticks now, the first time too. Nothing happens once it has ended. */
+void tth_ticker_kick(tth_ticker *ticker);
+
+/* No tick begins any more, and `ended` follows if there was one: before the return, or when the running one is over. */
+void tth_ticker_stop(tth_ticker *ticker);
+
+#endif
