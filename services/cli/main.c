@@ -1,186 +1,93 @@
-/* tether-cli: asks the search service from the command line.
+/* tether-cli: asks services from the command line.
  *
  *   tether-cli search --url ipc:///run/search/search.sock --timeout 200ms text editor
  *   tether-cli search --url ipc:///run/search/search.sock --stream 'lib*' | head
+ *   tether-cli list --url ipc:///run/search/shard-0.sock
+ *   tether-cli describe --url ipc:///run/search/shard-0.sock search.v1.Shard
+ *   tether-cli health --url ipc:///run/search/shard-0.sock --watch
  *
- * Ctrl-C cancels the call: the signal handler may do that directly (tether_ctx_request_cancel), and the shards stop. */
+ * Ctrl-C cancels the call, and with it everything below it. */
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <tether/ledger.h>
-#include <tether/trace.h>
 
+#include "cli/cli.h"
 #include "common/log.h"
-#include "common/options.h"
-#include "common/slow.h"
-#include "search/v1/search.tether.h"
 
-enum { EXIT_FAILED = 1, EXIT_INTERRUPTED = 130, QUERY_SIZE = 512 };
+const char *cli_url;
+int64_t cli_timeout_ns;
 
-static const char *url, *slow;
-static int64_t timeout_ns = TETHER_SEC;
-static int limit; /* 0: the default */
-static bool stream, explain;
+static const cli_command *const commands[] = {&cli_search, &cli_list, &cli_describe, &cli_health};
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
-static const svc_option options[] = {
-    {"url", "URL", "the search service; default $TETHER_SEARCH_URL", SVC_TEXT, &url},
-    {"timeout", "DURATION", "how long to wait at most; default 1s", SVC_DURATION, &timeout_ns},
-    {"limit", "N", "hits to show; default 20, at most 100; with --stream default all, at most 4096", SVC_COUNT, &limit},
-    {"stream", NULL, "show each hit as soon as it is found, in no order", SVC_FLAG, &stream},
-    {"slow", "SHARD:DURATION", "make a shard slow, if it was started with --allow-slow", SVC_TEXT, &slow},
-    {"explain", NULL, "show where the time went, process by process", SVC_FLAG, &explain},
-    {0},
-};
-
+static char **arguments;
 static tether_ctx *volatile interrupted_ctx;
+
+void cli_usage_error(const char *format, ...) {
+  char text[512];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  svc_usage_error(arguments, "%s", text);
+}
 
 static void on_sigint(int number) {
   (void)number;
   tether_ctx_request_cancel(interrupted_ctx);
 }
 
-static void join_words(char query[QUERY_SIZE], int argc, char **argv, int from) {
-  size_t at = 0;
-  query[0] = '\0';
-  for (int i = from; i < argc; i++) {
-    int n = snprintf(query + at, QUERY_SIZE - at, "%s%s", at ? " " : "", argv[i]);
-    if ((size_t)n >= QUERY_SIZE - at) svc_usage_error(argv, "the query is longer than %d bytes", QUERY_SIZE - 1);
-    at += (size_t)n;
-  }
-}
-
-static void print_trace(const tether_ctx *ctx) {
-  tether_trace trace;
-  char text[TETHER_TRACEPARENT_SIZE];
-  if (!tether_trace_get(ctx, &trace)) return;
-  tether_trace_format(&trace, text);
-  printf("trace   %.32s\n", text + 3);
-}
-
-static void print_head(void) {
-  printf("%6s  %-32s %-18s %-12s %s\n", "SCORE", "PACKAGE", "VERSION", "SECTION", "SUMMARY");
-}
-
-static void print_hit(const Search__V1__Hit *hit) {
-  printf("%6.2f  %-32s %-18.18s %-12.12s %s\n", hit->score, hit->name, hit->version, hit->section, hit->summary);
-}
-
-static void print_shards(Search__V1__ShardStatus *const *shards, size_t count) {
-  for (size_t i = 0; i < count; i++)
-    if (*shards[i]->cause && shards[i]->state != SEARCH__V1__SHARD_STATUS__STATE__STATE_ENOUGH)
-      printf("missing %s: %s\n", shards[i]->name, shards[i]->cause);
-}
-
-static void print_ledger(tether_call *call) {
-  static char text[32 * 1024];
-  const tether_ledger *ledger = explain ? tether_call_ledger(call) : NULL;
-  if (!ledger) return;
-  (void)tether_ledger_text(ledger, 40, text, sizeof text);
-  printf("\n%s", text);
-}
-
-/* What is known at the end, however it came. Returns the exit code. */
-static int print_end(tether_call *call, bool partial, int64_t took_ns) {
-  tether_code code = tether_call_code(call);
-  const tether_cause *cause = tether_call_cause(call);
-  print_trace(tether_call_ctx(call));
-  printf("status  %s%s, %.1f ms\n", tether_code_name(code), partial ? " (partial)" : "",
-         (double)took_ns / (double)TETHER_MS);
-  if (*tether_call_message(call)) printf("message %s\n", tether_call_message(call));
-  if (cause)
-    printf("cause   %s: %s (from %s)\n", tether_cause_code_name(tether_cause_get_code(cause)), tether_cause_text(cause),
-           tether_cause_origin(cause));
-  print_ledger(call);
-  if (code == TETHER_OK) return 0;
-  return code == TETHER_CANCELLED ? EXIT_INTERRUPTED : EXIT_FAILED;
-}
-
-static tether_call_options call_options(void) {
-  return (tether_call_options){.timeout_ns = TETHER_FOREVER, .explain = explain}; /* the context has the deadline */
-}
-
-static int search_once(tether_client *client, const tether_ctx *ctx, const char *query) {
-  Search__V1__SearchRequest ask = SEARCH__V1__SEARCH_REQUEST__INIT;
-  ask.query = (char *)query;
-  ask.limit = (uint32_t)limit;
-  int64_t started_ns = tether_now_ns();
-  const tether_call_options with = call_options();
-  TETHER_SCOPED_CALL tether_call *call = search_v1_search_client_search(client, ctx, &ask, &with);
-  int64_t took_ns = tether_now_ns() - started_ns;
-  const Search__V1__SearchReply *reply = search_v1_search_search_reply(call);
-  if (reply) {
-    if (reply->n_hits) print_head();
-    for (size_t i = 0; i < reply->n_hits; i++) print_hit(reply->hits[i]);
-    printf("%zu of %llu matches shown\n", reply->n_hits, (unsigned long long)reply->matched);
-    print_shards(reply->shards, reply->n_shards);
-  }
-  return print_end(call, reply && reply->partial, took_ns);
-}
-
-/* The last part is read before the end is known, so it is printed at once. */
-static void print_summary(const Search__V1__SearchSummary *summary) {
-  printf("%llu matches shown%s\n", (unsigned long long)summary->hits, summary->full ? "; there may be more" : "");
-  print_shards(summary->shards, summary->n_shards);
-}
-
-static int search_stream(tether_client *client, tether_ctx *ctx, const char *query) {
-  Search__V1__SearchStreamRequest ask = SEARCH__V1__SEARCH_STREAM_REQUEST__INIT;
-  ask.query = (char *)query;
-  ask.limit = (uint32_t)limit;
-  int64_t started_ns = tether_now_ns();
-  bool partial = false, any = false;
-  const Search__V1__SearchStreamReply *part;
-  const tether_call_options with = call_options();
-  TETHER_SCOPED_CALL tether_call *call =
-      search_v1_search_client_search_stream_start(client, ctx, &ask, &with, NULL, NULL);
-  while (search_v1_search_search_stream_recv_reply(call, &part) == TETHER_OK && part) {
-    if (part->part_case == SEARCH__V1__SEARCH_STREAM_REPLY__PART_HIT) {
-      if (!any) print_head();
-      any = true;
-      print_hit(part->hit);
-    } else if (part->part_case == SEARCH__V1__SEARCH_STREAM_REPLY__PART_SUMMARY) {
-      print_summary(part->summary);
-      partial = part->summary->partial;
-    }
-    if (fflush(stdout) != 0) tether_ctx_cancel(ctx); /* nobody reads on */
-  }
-  return print_end(call, partial, tether_now_ns() - started_ns);
-}
-
-static int search(tether_client *client, const char *query) {
-  TETHER_SCOPED tether_ctx *trace_ctx = tether_trace_start(tether_ctx_background(), true, NULL);
-  TETHER_SCOPED tether_ctx *slow_ctx = tether_ctx_with_value(trace_ctx, &svc_slow_key, slow);
-  TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(slow_ctx, timeout_ns);
+tether_ctx *cli_ctx_new(const tether_ctx *parent, int64_t default_ns) {
+  tether_ctx *ctx = tether_ctx_with_timeout(parent, cli_timeout_ns ? cli_timeout_ns : default_ns);
   if (tether_ctx_enable_request_cancel(ctx) == TETHER_OK) {
     interrupted_ctx = ctx;
     signal(SIGINT, on_sigint);
   }
-  int status = stream ? search_stream(client, ctx, query) : search_once(client, ctx, query);
+  return ctx;
+}
+
+void cli_ctx_free(tether_ctx *ctx) {
   signal(SIGINT, SIG_DFL); /* before the context goes */
-  return status;
+  tether_ctx_free(ctx);
+}
+
+int cli_print_failure(const char *what, tether_code code, const char *message) {
+  fprintf(stderr, "%s: %s: %s%s%s\n", arguments[0], what, tether_code_name(code), *message ? ": " : "", message);
+  return code == TETHER_CANCELLED ? CLI_INTERRUPTED : CLI_FAILED;
+}
+
+static void print_help(void) {
+  puts("usage: tether-cli COMMAND [options] ...\n");
+  for (int i = 0; i < COMMANDS; i++) printf("  %-10s %s\n", commands[i]->name, commands[i]->what);
+  puts("\n'tether-cli COMMAND --help' tells more.");
+  exit(0);
+}
+
+static const cli_command *find_command(int argc, char **argv) {
+  if (argc < 2) cli_usage_error("the command is missing");
+  if (strcmp(argv[1], "--help") == 0) print_help();
+  for (int i = 0; i < COMMANDS; i++)
+    if (strcmp(argv[1], commands[i]->name) == 0) return commands[i];
+  cli_usage_error("there is no command '%s'", argv[1]);
 }
 
 int main(int argc, char **argv) {
-  url = getenv("TETHER_SEARCH_URL");
-  bool is_search = argc > 1 && strcmp(argv[1], "search") == 0;
-  int skip = is_search ? 1 : 0; /* the command stands before the options */
-  int rest = skip + svc_options_parse(options, "tether-cli search [options] WORD...", argc - skip, argv + skip);
-  if (!is_search) svc_usage_error(argv, "the command is missing: tether-cli search WORD...");
-  if (rest >= argc) svc_usage_error(argv, "what to search for is missing");
-  if (slow && svc_slow_check(slow)) svc_usage_error(argv, "--slow '%s' is %s", slow, svc_slow_check(slow));
-  if (!url) svc_usage_error(argv, "--url URL is missing, and TETHER_SEARCH_URL is not set");
-  char query[QUERY_SIZE];
-  join_words(query, argc, argv, rest);
+  arguments = argv;
+  cli_url = getenv("TETHER_SEARCH_URL");
+  const cli_command *command = find_command(argc, argv);
+  int rest = 1 + svc_options_parse(command->options, command->synopsis, argc - 1, argv + 1);
+  argc -= rest;
+  argv += rest;
+  if (command->check) command->check(argc, argv);
+  if (!cli_url) cli_usage_error("--url URL is missing, and TETHER_SEARCH_URL is not set");
 
   svc_log_open("cli");
   tether_client *client;
-  tether_code code = tether_client_open(url, NULL, &client);
-  if (code != TETHER_OK) {
-    fprintf(stderr, "%s: cannot use %s: %s\n", argv[0], url, tether_code_name(code));
-    return EXIT_FAILED;
-  }
-  int status = search(client, query);
+  tether_code code = tether_client_open(cli_url, NULL, &client);
+  if (code != TETHER_OK) return cli_print_failure(cli_url, code, "it cannot be used");
+  int status = command->run(client, argc, argv);
   tether_client_close(client);
   return status;
 }

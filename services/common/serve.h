@@ -1,4 +1,5 @@
-/* common/serve.h: the life of a tether server process: listen, announce, wait for SIGTERM, drain, end. */
+/* common/serve.h: the life of a tether server process: listen, announce, wait for SIGTERM, drain, end. Each serves its
+ * health and reflection beside what it is for. */
 #ifndef SERVICES_COMMON_SERVE_H
 #define SERVICES_COMMON_SERVE_H
 
