@@ -69,6 +69,7 @@ static inline tether_ctx *derive_scope(const tether_ctx *parent) {
   if (tth_is_stale(parent)) return &tth_ctx_forked.head;
   tth_scope *scope = tth_node_new(sizeof *scope, TTH_CANCEL, parent);
   if (TTH_UNLIKELY(scope == NULL)) return &tth_ctx_nomem.head;
+  if (scope->head.scope == NULL) scope->head.flags = TTH_ALONE;
   tth_scope_init(scope);
   return &scope->head;
 }
@@ -87,7 +88,7 @@ static tether_ctx *derive_deadline(const tether_ctx *parent, int64_t deadline_ns
   const bool is_own = !(ctx->flags & TTH_STATIC) && deadline_ns != TETHER_FOREVER && deadline_ns <= ctx->deadline_ns;
   if (is_own) {
     ctx->deadline_ns = deadline_ns;
-    ctx->flags |= TTH_OWN_DEADLINE;
+    ctx->flags = TTH_OWN_DEADLINE;
     ctx->scope->own_cause = tether_cause_ref(cause);
     if (is_due) (void)tth_pull(ctx->scope); /* the parent's end, if there is one, goes before */
   }

@@ -58,6 +58,7 @@ enum tth_flag {
   TTH_STATIC = 1,       /* not counted, never freed */
   TTH_OWN_DEADLINE = 2, /* the effective deadline is this node's own */
   TTH_BORROWED = 4,     /* a value that a merge borrows from its second parent */
+  TTH_ALONE = 8,        /* a scope with nothing above that ends, and no deadline: its own word is the truth */
 };
 
 enum {

@@ -58,9 +58,12 @@ static uintptr_t stale_state(const tether_ctx *ctx) {
   return tth_state_done(state) ? state & ~(uintptr_t)TTH_ENDING : tth_state_of(&tth_cause_forked, 0);
 }
 
-/* What is not "live and attached" or "ended, and all told". */
-static uintptr_t unusual_state(tth_scope *scope, uintptr_t state) {
-  if (state == 0) state = tth_pull(scope);
+/* Whatever takes more than a look at the scope's own word. */
+static __attribute__((noinline)) uintptr_t unusual_state(const tether_ctx *ctx) {
+  if (tth_is_stale(ctx)) return stale_state(ctx);
+  tth_scope *scope = ctx->scope;
+  if (scope == NULL) return 0;
+  uintptr_t state = tth_pull(scope);
   if (state & TTH_ENDING) tth_fd_signal(scope);
   if (tth_state_done(state) || scope->head.deadline_ns == TETHER_FOREVER ||
       !atomic_load_explicit(&tth_timer_unserved, memory_order_relaxed))
@@ -72,19 +75,20 @@ static uintptr_t unusual_state(tth_scope *scope, uintptr_t state) {
   return tth_pull(scope); /* an unattached one is not told */
 }
 
-uintptr_t tth_state(const tether_ctx *ctx) {
-  if (tth_is_stale(ctx)) return stale_state(ctx);
-  tth_scope *scope = ctx->scope;
-  if (scope == NULL) return 0;
+/* Inlined into the readers, for whom nothing but the usual states is to cost more than the loads. */
+static inline uintptr_t state_of(const tether_ctx *ctx) {
+  const tth_scope *scope = ctx->scope;
+  if (TTH_UNLIKELY(ctx->generation != tth_generation || scope == NULL)) return unusual_state(ctx);
   const uintptr_t state = atomic_load_explicit(&scope->state, memory_order_acquire);
-  if (TTH_LIKELY(tth_state_done(state)
-                     ? !(state & TTH_ENDING)
-                     : state != 0 && !atomic_load_explicit(&tth_timer_unserved, memory_order_relaxed)))
-    return state;
-  return unusual_state(scope, state);
+  const bool is_truth = tth_state_done(state) ? !(state & TTH_ENDING)
+                        : state == 0          ? scope->head.flags & TTH_ALONE
+                                              : !atomic_load_explicit(&tth_timer_unserved, memory_order_relaxed);
+  return TTH_LIKELY(is_truth) ? state : unusual_state(ctx);
 }
 
-tether_code tether_ctx_err(const tether_ctx *ctx) { return tth_state_code(tth_state(ctx)); }
+uintptr_t tth_state(const tether_ctx *ctx) { return state_of(ctx); }
+
+tether_code tether_ctx_err(const tether_ctx *ctx) { return tth_state_code(state_of(ctx)); }
 
 const tether_cause *tether_ctx_cause(const tether_ctx *ctx) { return tth_state_cause(tth_state(ctx)); }
 
