@@ -7,19 +7,10 @@
 #ifndef TETHER_RPC_LARGE_H
 #define TETHER_RPC_LARGE_H
 
-#include <tether/base.h>
+#include "rpc/reuse.h"
 
 /* How many pieces are kept. Under a sanitizer, which is to see every piece, none. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define TTH_LARGE_PLACES 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define TTH_LARGE_PLACES 0
-#endif
-#endif
-#ifndef TTH_LARGE_PLACES
-#define TTH_LARGE_PLACES 16
-#endif
+#define TTH_LARGE_PLACES (TTH_REUSES ? 16 : 0)
 
 /* Smaller pieces are left to malloc. */
 #define TTH_LARGE_LEAST ((size_t)64 * 1024)

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rpc/reuse.h"
+
 struct leg {
   uint8_t *bytes; /* a packed Leg, owned */
   size_t len;
@@ -37,10 +39,9 @@ static void drop(void *value) { tth_recorder_unref(value); }
 static const tether_key recorder_key = {.name = "tether-recorder", .copy = share, .free = drop};
 
 tth_recorder *tth_recorder_new(bool explain) {
-  tth_recorder *recorder = calloc(1, sizeof *recorder);
+  tth_recorder *recorder = tth_reuse_get(TTH_REUSE_RECORDER, sizeof *recorder);
   if (!recorder) return NULL;
-  recorder->refs = 1;
-  recorder->explain = explain;
+  *recorder = (tth_recorder){.refs = 1, .explain = explain};
   pthread_mutex_init(&recorder->mu, NULL);
   return recorder;
 }
@@ -55,7 +56,7 @@ void tth_recorder_unref(tth_recorder *recorder) {
   for (size_t i = 0; i < recorder->count; i++) free(recorder->legs[i].bytes);
   free(recorder->legs);
   pthread_mutex_destroy(&recorder->mu);
-  free(recorder);
+  tth_reuse_put(TTH_REUSE_RECORDER, recorder);
 }
 
 const tether_ctx *tth_recorder_attach(const tether_ctx *ctx, tth_recorder *recorder) {

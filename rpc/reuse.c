@@ -6,15 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define TTH_REUSE_OFF 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define TTH_REUSE_OFF 1
-#endif
-#endif
-
-#ifdef TTH_REUSE_OFF
+#if !TTH_REUSES
 
 void *tth_reuse_get(tth_reuse kind, size_t size) {
   (void)kind;

@@ -382,7 +382,7 @@ static void on_headers(tether_call *call, const tth_event *event, const tether_l
   char why[320];
   tth_headers hand;
   const Tether__V1__Headers *headers;
-  call->s.arrived_ns = tether_now_ns();
+  call->s.arrived_ns = event->came_ns; /* what it has waited behind others of its batch is its own time */
   call->s.deadline_ns = TETHER_FOREVER;
   tether_code code = read_headers(call, event, limits, &hand, &headers, why, sizeof why);
   if (code != TETHER_OK) {

@@ -163,8 +163,12 @@ static bool on_request(tth_session *session, const tth_frame *frame, tth_event *
   }
   tth_window_open(session, stream);
   stream->ended = frame->flags & TTH_FLAG_END;
-  *event = (tth_event){
-      .type = TTH_EVENT_HEADERS, .stream = stream, .bytes = frame->payload, .len = frame->length, .end = stream->ended};
+  *event = (tth_event){.type = TTH_EVENT_HEADERS,
+                       .stream = stream,
+                       .bytes = frame->payload,
+                       .len = frame->length,
+                       .came_ns = session->input_ns,
+                       .end = stream->ended};
   return true;
 }
 

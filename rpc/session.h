@@ -54,6 +54,7 @@ typedef struct tth_out {
   size_t len;          /* bytes in data */
   size_t sent;         /* message: bytes that have left */
   bool sliced;         /* data is a message, not frames */
+  bool small;          /* of TTH_REUSE_OUT */
   uint8_t flags;       /* sliced: flags of the last slice */
   uint8_t data[];
 } tth_out;
@@ -134,6 +135,7 @@ typedef struct tth_event {
   bool end;             /* the peer sends nothing more on this stream (TRAILERS aside) */
   uint32_t stream_id;   /* TRAILERS */
   int64_t left_ns;      /* TRAILERS: when the stream's HEADERS left */
+  int64_t came_ns;      /* HEADERS of a request: when they came */
   tether_code from, to; /* VERDICT */
 } tth_event;
 

@@ -103,6 +103,9 @@ TETHER_MUST_USE tth_stream *tth_stream_new(void);
 /* Frees a stream that is not in the table; takes it off every list. */
 void tth_stream_free(tth_session *session, tth_stream *stream);
 
+/* Frees the first of a chain, the others not. */
+void tth_out_free_one(tth_out *out);
+
 /* Drops a stream's queued output. */
 void tth_stream_drop_out(tth_session *session, tth_stream *stream);
 

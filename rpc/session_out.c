@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "rpc/cause_wire.h"
-#include "rpc/large.h"
 #include "rpc/session_impl.h"
 #include "tether/v1/frames.pb-c.h"
 
@@ -151,7 +150,7 @@ static bool write_control(tth_session *session, int64_t now_ns, struct batch *ba
     if (out->data[4] == TTH_TRAILERS) session->refusals--;
     session->control = out->next;
     if (!session->control) session->control_end = &session->control;
-    tth_large_free(out);
+    tth_out_free_one(out);
   }
   /* After HELLO, which is the first of the above. */
   session->pong.pong_left_ns = now_ns;
@@ -244,7 +243,7 @@ static bool write_piece(tth_session *session, tth_stream *stream, int64_t now_ns
   if (out->sent == out->len) {
     stream->out = out->next;
     if (!stream->out) stream->out_end = &stream->out;
-    tth_large_free(out);
+    tth_out_free_one(out);
   }
   tth_stream_out_left(session, stream, left);
   return true;

@@ -53,17 +53,29 @@ tth_stream *tth_list_pop(tth_stream_list *list) {
 
 /* ---- Output of a stream -------------------------------------------------------------------- */
 
+/* With its data; so much memory is used again. Under a sanitizer it ends where the data ends. */
+#define OUT_SMALL ((size_t)448)
+
 tth_out *tth_out_new(size_t size, bool sliced) {
-  tth_out *out = tth_large_alloc(sizeof *out + size);
+  bool small = size <= OUT_SMALL - sizeof(tth_out);
+  size_t all = sizeof(tth_out) + size;
+  tth_out *out = small ? tth_reuse_get(TTH_REUSE_OUT, TTH_REUSES ? OUT_SMALL : all) : tth_large_alloc(all);
   if (!out) return NULL;
-  *out = (tth_out){.deadline_ns = TETHER_FOREVER, .len = size, .sliced = sliced};
+  *out = (tth_out){.deadline_ns = TETHER_FOREVER, .len = size, .sliced = sliced, .small = small};
   return out;
+}
+
+void tth_out_free_one(tth_out *out) {
+  if (out->small)
+    tth_reuse_put(TTH_REUSE_OUT, out);
+  else
+    tth_large_free(out);
 }
 
 void tth_out_free(tth_out *out) {
   while (out) {
     tth_out *next = out->next;
-    tth_large_free(out);
+    tth_out_free_one(out);
     out = next;
   }
 }
