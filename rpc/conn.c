@@ -96,6 +96,7 @@ const char *tth_conn_peer(const tth_conn *conn) { return conn->link->ops->peer(c
 const tether_identity *tth_conn_identity(const tth_conn *conn) {
   return conn->link->identity ? conn->link->identity : &tth_identity_none;
 }
+bool tth_conn_confidential(const tth_conn *conn) { return conn->link->confidential; }
 const tether_limits *tth_conn_peer_limits(const tth_conn *conn) { return tth_session_peer_limits(conn->session); }
 size_t tth_conn_out_bytes(tth_conn *conn) {
   pthread_mutex_lock(&conn->mu);

@@ -83,6 +83,9 @@ void tth_conn_throw_out(tth_conn *conn, const char *why);
 const char *tth_conn_peer(const tth_conn *conn);
 const tether_identity *tth_conn_identity(const tth_conn *conn);
 
+/* Whether nobody on the way reads along. */
+bool tth_conn_confidential(const tth_conn *conn);
+
 /* What the peer's HELLO announced, for those who learnt of it by a call or an event: it does not change any more. */
 const tether_limits *tth_conn_peer_limits(const tth_conn *conn);
 

@@ -127,8 +127,10 @@ void tth_nng_fail(tth_nng_link *link, const char *format, ...) {
 void tth_nng_fail_with(tth_nng_link *link, const char *prefix, int error) {
   char why[sizeof link->why];
   tth_tls_why tls;
-  bool told = link->kind.tls && !atomic_load(&link->ending) && tth_nng_tls_failure(link->stream, &tls);
+  bool early = link->stage == TTH_NNG_GREETING && error != NNG_ETIMEDOUT;
+  bool told = link->kind.tls && !atomic_load(&link->ending) && tth_nng_tls_failure(link->stream, early, &tls);
   snprintf(why, sizeof why, "%s%s", prefix, told ? tls.text : tth_nng_why(error));
+  if (told) error = NNG_ECRYPTO; /* it was no stranger that only had a look */
   tth_nng_end(link, error, why);
 }
 

@@ -17,6 +17,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -49,7 +50,7 @@ struct nng_tls_engine_conn {
 /* What a thread of ours wants to know of the connection it asks for. */
 struct question {
   tth_tls_why *failure;
-  bool failed;
+  bool failed, ended_early;
   X509 *certificate;
 };
 static _Thread_local struct question *asking;
@@ -152,7 +153,26 @@ static int conn_init(nng_tls_engine_conn *conn, void *nng, nng_tls_engine_config
 /* Also of a connection that nng has never had initialised. */
 static void conn_fini(nng_tls_engine_conn *conn) { SSL_free(conn->ssl); }
 
+/* What can be told of a connection that ended before anything was said over it, and without an alert (which is lost
+ * where the peer closes right behind it). false: it never spoke TLS. */
+static bool guess(const nng_tls_engine_conn *conn, tth_tls_why *why) {
+  bool client = conn->config->mode == NNG_TLS_MODE_CLIENT;
+  const char *text = "TLS: the peer left during the handshake; does it trust who signed our certificate?";
+  if (!conn->ssl || SSL_get_state(conn->ssl) == TLS_ST_BEFORE) return false;
+  if (client && !SSL_is_init_finished(conn->ssl)) text = "TLS: closed by the peer during the handshake; see its log";
+  if (client && SSL_is_init_finished(conn->ssl))
+    text =
+        "TLS: closed by the peer after the handshake; does it require a certificate of ours, or trust the one it has?";
+  snprintf(why->text, sizeof why->text, "%s", text);
+  return true;
+}
+
 static void conn_close(nng_tls_engine_conn *conn) {
+  if (conn->ssl && conn->config->log_url && !conn->failed && !SSL_is_init_finished(conn->ssl) &&
+      guess(conn, &conn->failure)) {
+    conn->failed = true;
+    note_failure(conn);
+  }
   ERR_clear_error();
   if (conn->ssl && SSL_is_init_finished(conn->ssl) && !conn->failed) (void)SSL_shutdown(conn->ssl);
   ERR_clear_error();
@@ -186,7 +206,8 @@ static bool conn_verified(nng_tls_engine_conn *conn) {
   bool verified = conn->ssl && SSL_is_init_finished(conn->ssl) && tth_tls_verified(conn->ssl);
   if (asking) {
     asking->failed = conn->failed;
-    if (asking->failure) *asking->failure = conn->failure;
+    if (asking->failure && conn->failed) *asking->failure = conn->failure;
+    if (asking->failure && !conn->failed && asking->ended_early) asking->failed = guess(conn, asking->failure);
     if (!asking->failure && verified) asking->certificate = SSL_get1_peer_certificate(conn->ssl);
   }
   return verified;
@@ -406,8 +427,8 @@ static void ask(nng_stream *stream, struct question *question) {
   asking = NULL;
 }
 
-bool tth_nng_tls_failure(nng_stream *stream, tth_tls_why *why) {
-  struct question question = {.failure = why};
+bool tth_nng_tls_failure(nng_stream *stream, bool ended_early, tth_tls_why *why) {
+  struct question question = {.failure = why, .ended_early = ended_early};
   ask(stream, &question);
   return question.failed;
 }

@@ -25,8 +25,9 @@ void tth_nng_tls_close(tth_nng_tls *made);
 /* Why the last handshake with this configuration failed; false: none has since the last time that this was asked. */
 TETHER_MUST_USE bool tth_nng_tls_last_failure(const tth_nng_tls *made, tth_tls_why *why);
 
-/* Why TLS on the stream has failed; false: it has not. */
-TETHER_MUST_USE bool tth_nng_tls_failure(struct nng_stream *stream, tth_tls_why *why);
+/* Why TLS on the stream has failed; false: it has not. `ended_early`: it has ended before anything was received over
+ * it, which then says something too. */
+TETHER_MUST_USE bool tth_nng_tls_failure(struct nng_stream *stream, bool ended_early, tth_tls_why *why);
 
 /* The identity of the stream's peer, to be freed; NULL: it has shown none. false: no memory. */
 TETHER_MUST_USE bool tth_nng_tls_identity(struct nng_stream *stream, tether_identity **identity);

@@ -4,7 +4,6 @@
  * its file and what is wrong, and at a reload the old SSL_CTX stays. */
 #include "rpc/tls.h"
 
-#include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
@@ -13,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FILE_MOST ((size_t)1024 * 1024)
+#include "rpc/text_file.h"
 
 /* The texts of the options, in pairs: from the program, from a file. */
 enum { CA, CERT, KEY, TEXTS };
@@ -66,29 +65,6 @@ SSL_CTX *tth_tls_context(tth_tls *tls) {
   return ctx;
 }
 
-/* ---- Reading ------------------------------------------------------------------------------- */
-
-/* The file's bytes as a text that the caller releases. */
-static char *read_file(const char *path, tth_tls_why *why) {
-  FILE *file = fopen(path, "re");
-  char *text = file ? malloc(FILE_MOST + 1) : NULL;
-  size_t len = text ? fread(text, 1, FILE_MOST + 1, file) : 0;
-  if (!file || (text && ferror(file))) {
-    snprintf(why->text, sizeof why->text, "%.160s: %s", path, strerror(errno));
-  } else if (!text) {
-    snprintf(why->text, sizeof why->text, "out of memory");
-  } else if (len > FILE_MOST || memchr(text, 0, len)) {
-    snprintf(why->text, sizeof why->text, "%.160s: not a PEM file", path);
-  } else {
-    text[len] = 0;
-    fclose(file);
-    return text;
-  }
-  if (file) fclose(file);
-  free(text);
-  return NULL;
-}
-
 /* Puts the name of the option, and of the file, before what is wrong with it. */
 static bool blame(const tth_tls *tls, int which, tth_tls_why *why) {
   tth_tls_why plain = *why;
@@ -122,14 +98,11 @@ static SSL_CTX *make_context(tth_tls *tls, tth_tls_why *why) {
   char *texts[TEXTS] = {NULL};
   bool good = true;
   for (int i = 0; i < TEXTS && good; i++) {
-    if (tls->file[i])
-      texts[i] = read_file(tls->file[i], why);
-    else if (tls->pem[i])
-      texts[i] = strdup(tls->pem[i]);
-    good = texts[i] || (!tls->file[i] && !tls->pem[i]);
-    if (!good && tls->file[i]) {
-      tth_tls_why plain = *why;
-      snprintf(why->text, sizeof why->text, "%s_file %.200s", text_names[i], plain.text);
+    if (tls->file[i]) {
+      good =
+          tth_text_file_read(tls->file[i], &texts[i], why->text, sizeof why->text) == TETHER_OK || blame(tls, i, why);
+    } else if (tls->pem[i]) {
+      good = (texts[i] = strdup(tls->pem[i]));
     }
   }
   SSL_CTX *ctx = good ? tth_tls_context_new(tls->client) : NULL;

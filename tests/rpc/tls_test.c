@@ -101,7 +101,7 @@ static void assert_server_refused(const tst_certificate_of *of, const char *clie
   tether_tls server = {.cert_pem = bad.pem, .key_pem = bad.key}, client = {.ca_pem = certificates.ca};
   struct served s;
   serve(&s, "tls+tcp", &server);
-  assert_refused(&s, "localhost", &client, client_says, "closed 127.0.0.1:");
+  assert_refused(&s, "localhost", &client, client_says, "no greeting: TLS");
   end(&s, NULL);
   serve(&s, "wss", &server);
   assert_refused(&s, "localhost", &client, client_says, "closed a peer: TLS");
@@ -244,7 +244,7 @@ static void a_client_learns_that_its_certificate_is_missing(void **state) {
   tether_tls server = strict_server(), client = {.ca_pem = certificates.ca};
   struct served s;
   serve(&s, "tls+tcp", &server);
-  assert_refused(&s, "localhost", &client, "the peer requires a certificate of ours", NULL);
+  assert_refused(&s, "localhost", &client, "require", NULL); /* its alert, or a guess if that is lost */
   end(&s, NULL);
 }
 
