@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "common/log.h"
+#include "common/notify.h"
 #include "common/options.h"
 #include "common/signals.h"
 #include "edge/edge.h"
@@ -48,16 +49,23 @@ static void on_grace_over(evutil_socket_t fd, short what, void *data) {
 static void on_signal(evutil_socket_t fd, short what, void *data) {
   edge *e = data;
   (void)what;
-  svc_log_note("shutdown", "%s: running requests may finish", strsignal(svc_signals_wait(fd)));
+  svc_log_note("shutdown", "%s: running requests may finish", strsignal(svc_signals_wait(fd, TETHER_FOREVER)));
   if (e->draining) {
     edge_cancel_all(e); /* the second signal: no more patience */
     return;
   }
+  svc_notify("STOPPING=1");
   e->draining = true;
   evhttp_del_accept_socket(e->http, bound);
   const struct timeval grace = edge_timeval(e->grace_ns);
   event_base_once(e->base, -1, EV_TIMEOUT, on_grace_over, e, &grace);
   edge_end_if_idle(e);
+}
+
+/* The loop that does everything goes round: that is what the watchdog is told. */
+static void on_watchdog(evutil_socket_t fd, short what, void *data) {
+  (void)fd, (void)what, (void)data;
+  svc_notify("WATCHDOG=1");
 }
 
 static bool listen_http(edge *e) {
@@ -123,8 +131,14 @@ int main(int argc, char **argv) {
   if (!start(&front)) return 1;
   struct event *on_term = event_new(front.base, signals, EV_READ | EV_PERSIST, on_signal, &front);
   if (!on_term || event_add(on_term, NULL) != 0) return 1;
+  struct event *watchdog = event_new(front.base, -1, EV_PERSIST, on_watchdog, NULL);
+  int64_t interval_ns = svc_watchdog_interval_ns();
+  const struct timeval interval = edge_timeval(interval_ns);
+  if (!watchdog || (interval_ns != TETHER_FOREVER && event_add(watchdog, &interval) != 0)) return 1;
   log_ready();
+  svc_notify("READY=1");
   event_base_dispatch(front.base);
+  event_free(watchdog);
   event_free(on_term);
   stop(&front);
   svc_log_note("stopped", "all requests are answered");
