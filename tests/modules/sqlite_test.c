@@ -211,7 +211,7 @@ static void race_then_ask(void *data, const tether_ctx *ctx, int number) {
   sqlite3_bind_int(o->racing, 1, number);
   tether_code code = tether_sqlite_step(sqlite, ctx, o->racing, &row);
   if (code == TETHER_OK) {
-    assert_int_equal(sqlite3_column_int(o->racing, 0), 1000 + number);
+    assert_int_equal(sqlite3_column_int(o->racing, 0), 300 + number);
     o->finished++;
     sqlite3_reset(o->racing);
   } else {
@@ -220,14 +220,14 @@ static void race_then_ask(void *data, const tether_ctx *ctx, int number) {
   }
   sqlite3_bind_int(o->next, 1, -number);
   assert_code(tether_sqlite_step(sqlite, tether_ctx_background(), o->next, &row), TETHER_OK);
-  assert_int_equal(sqlite3_column_int(o->next, 0), 1000 - number);
+  assert_int_equal(sqlite3_column_int(o->next, 0), 300 - number);
   sqlite3_reset(o->next);
 }
 
 static void a_cancel_that_comes_too_late_never_hits_the_next_statement(void **state) {
   (void)state;
-  struct outcomes o = {.racing = prepared(sqlite, "SELECT ?1 + (" COUNT(1000) ")"),
-                       .next = prepared(sqlite, "SELECT ?1 + (" COUNT(1000) ")")};
+  struct outcomes o = {.racing = prepared(sqlite, "SELECT ?1 + (" COUNT(300) ")"),
+                       .next = prepared(sqlite, "SELECT ?1 + (" COUNT(300) ")")};
   race_run(CTX_TEST_ROUNDS(10000), race_then_ask, &o);
   print_message("%d finished, %d stopped\n", o.finished, o.stopped);
   assert_true(o.finished > 0 && o.stopped > 0);
@@ -257,7 +257,7 @@ static void race_beside_rows(void *data, const tether_ctx *ctx, int number) {
 
 static void a_cancel_spares_the_other_statements_of_the_connection(void **state) {
   (void)state;
-  struct outcomes o = {.racing = prepared(sqlite, COUNT(1000)),
+  struct outcomes o = {.racing = prepared(sqlite, COUNT(300)),
                        .next = prepared(sqlite,
                                         "WITH RECURSIVE w(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM w LIMIT "
                                         "1000) SELECT n FROM w")};
