@@ -24,6 +24,10 @@
 
 /* A batch is sent at once as often as this by one thread, which may be a caller; then the link's threads go on. */
 #define SENDS_AT_ONCE 4
+/* After so many batches in a row that nothing has come in return for, this side streams. Then the link's threads send:
+ * the next batch leaves as soon, but what is said until they come back leaves together behind it. Else each message of
+ * a stream would be a batch of its own: measured, a seventh of the rate. */
+#define UNANSWERED_MOST 4
 /* So many blocking calls in a row with the connection to themselves, and the caller receives itself. */
 #define LONE_MIN 8
 
@@ -43,8 +47,9 @@ struct tth_conn {
   /* under mu */
   tth_session *session;
   bool started, closed, sending, corked, burst, close_on_pong;
-  unsigned lone; /* blocking calls in a row that had the connection to themselves */
-  uint8_t *out;  /* the batch on its way while `sending` */
+  unsigned unanswered; /* batches in a row since something came */
+  unsigned lone;       /* blocking calls in a row that had the connection to themselves */
+  uint8_t *out;        /* the batch on its way while `sending` */
   size_t out_capacity;
   unsigned out_small; /* batches in a row that took little of it */
   const char *why;    /* it was closed by itself; static; NULL: it was not */
@@ -158,7 +163,8 @@ void tth_conn_unlock(tth_conn *conn) {
   bool close = false;
   for (int sends = 0;; sends++) {
     size_t len = fill_locked(conn, &close);
-    bool allowed = sends < SENDS_AT_ONCE && !tth_session_has_writable(conn->session);
+    bool streams = len > 0 && conn->unanswered++ >= UNANSWERED_MOST;
+    bool allowed = sends < SENDS_AT_ONCE && !streams && !tth_session_has_writable(conn->session);
     pthread_mutex_unlock(&conn->mu);
     if (len == 0 || !send_now(conn, len, allowed)) break;
     pthread_mutex_lock(&conn->mu);
@@ -229,6 +235,7 @@ static void on_received(void *owner, const uint8_t *batch, size_t len) {
   int64_t now_ns = tether_now_ns(); /* before the lock: waiting for it is not the way's doing */
   pthread_mutex_lock(&conn->mu);
   tth_session_input(conn->session, batch, len, now_ns);
+  conn->unanswered = 0;
   conn->corked = true;
   for (bool more = true; more;) {
     size_t n = collect_locked(conn, events);
