@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "rpc/futex.h"
+#include "rpc/retrying.h"
 #include "rpc/reuse.h"
 #include "rpc/unpack.h"
 #include "rpc/utf8.h"
@@ -50,6 +51,7 @@ void tether_call_unref(tether_call *call) {
   } else {
     tth_recorder_unref(call->c.recorder);
     tth_out_free(call->c.out);
+    if (call->c.retrying) tth_retrying_free(call->c.retrying);
     if (call->c.io_initial != call->initial) tether_metadata_free(call->c.io_initial);
   }
   if (call->ctx != call->root) tether_ctx_unref(call->ctx);
@@ -83,11 +85,25 @@ void tth_call_ended(tether_call *call) {
 bool tth_call_begin_leading(tether_call *call) {
   uint32_t state = atomic_load(&call->state);
   while ((state & TTH_CALL_PHASE) != TTH_CALL_ENDED) {
+    if (state & TTH_CALL_RETRIED) return false;
     if (state & TTH_CALL_LED) return true;
     call->c.leader = pthread_self();
     if (atomic_compare_exchange_weak(&call->state, &state, state | TTH_CALL_LED)) return true;
   }
   return false;
+}
+
+void tth_call_let_leader_go(tether_call *call) {
+  uint32_t state = atomic_load(&call->state);
+  while (!atomic_compare_exchange_weak(&call->state, &state, (state & ~(uint32_t)TTH_CALL_LED) | TTH_CALL_RETRIED))
+    continue;
+  if (state & TTH_CALL_LED && !pthread_equal(call->c.leader, pthread_self())) tth_conn_poke(call->conn);
+}
+
+void tth_call_run_again(tether_call *call) {
+  uint32_t state = atomic_load(&call->state);
+  while (!atomic_compare_exchange_weak(&call->state, &state, (state & ~(uint32_t)TTH_CALL_PHASE) | TTH_CALL_RUNNING))
+    continue;
 }
 
 tether_code tether_call_wait(tether_call *call) {

@@ -13,15 +13,17 @@
 #include "rpc/conn.h"
 #include "rpc/pipe.h"
 #include "rpc/recorder.h"
+#include "rpc/service_config.h"
 #include "tether/v1/frames.pb-c.h"
 
 enum {
   TTH_CALL_RUNNING = 0,
   TTH_CALL_ENDING = 1,
   TTH_CALL_ENDED = 2,
-  TTH_CALL_PHASE = 3,   /* the bits above */
-  TTH_CALL_WAITERS = 4, /* somebody sleeps until ENDED */
-  TTH_CALL_LED = 8,     /* c.leader receives until ENDED */
+  TTH_CALL_PHASE = 3,    /* the bits above */
+  TTH_CALL_WAITERS = 4,  /* somebody sleeps until ENDED */
+  TTH_CALL_LED = 8,      /* c.leader receives until ENDED */
+  TTH_CALL_RETRIED = 16, /* the attempt that somebody may lead for is over */
 };
 
 /* What became of a client call's stream. */
@@ -46,7 +48,7 @@ struct tether_call {
   const char *path;             /* server: what the caller asked for */
   tether_ctx *_Atomic root;     /* the call's own, cancelable context; server: NULL until HEADERS were read */
   const tether_ctx *ctx;        /* root, or values on top of it (server) */
-  tth_conn *_Atomic conn;       /* client: set under the client's lock; NULL while waiting for one */
+  tth_conn *_Atomic conn;       /* client: set under the client's lock; NULL while waiting for one (rpc/retrying.h) */
   tth_stream *stream;           /* under the connection's lock; NULL when there is none (any more) */
   tth_pipe *pipe;               /* of a streaming call */
   tth_intercept *intercept;     /* NULL: no interceptor has begun; written while they begin */
@@ -67,9 +69,13 @@ struct tether_call {
       void *done_data;
       tether_after after; /* on root; holds a reference while registered */
       int64_t started_ns;
-      tth_recorder *recorder; /* of the handler that made the call */
-      bool explain, opened;   /* opened: under the connection's lock until the end */
-      bool own_span;          /* the context's trace is the call's own */
+      tth_recorder *recorder;          /* of the handler that made the call */
+      bool explain, opened;            /* opened: under the connection's lock until the end */
+      bool own_span;                   /* the context's trace is the call's own */
+      bool attempt;                    /* of a hedged call, which looks after policies itself */
+      bool half_closed;                /* under the connection's lock: the end of the requests is queued */
+      const tth_method_config *config; /* the client's, for the method; NULL: none. While the call has not ended */
+      struct tth_retrying *retrying;   /* NULL: the call is not tried again (rpc/retrying.h) */
       int64_t reserve_ns, detached_ns;
       tether_group *group; /* NULL: none, or it does not know the call */
       unsigned long group_number;
@@ -78,8 +84,8 @@ struct tether_call {
       /* under the client's lock */
       tth_out *out; /* the request, while waiting for a connection */
       bool waiting, wait_for_ready;
-      bool lone;  /* a thread blocks until the end, which calls nobody */
-      bool leads; /* and is to receive the answer */
+      bool lone;       /* a thread blocks until the end, which calls nobody */
+      tth_conn *leads; /* and is to receive the answer here; NULL: not */
       pthread_t leader;
       tether_call *wait_prev, *wait_next;
       /* I/O thread: what has come so far */
@@ -146,6 +152,12 @@ void tth_call_ended(tether_call *call);
 /* Before this thread waits on the call's connection: whoever ends the call will poke it. False: it has ended. */
 TETHER_MUST_USE bool tth_call_begin_leading(tether_call *call);
 
+/* The attempt is over, and not the call: whoever leads for it stops. The caller has the call ENDING. */
+void tth_call_let_leader_go(tether_call *call);
+
+/* ENDING becomes RUNNING: the next attempt is to come. */
+void tth_call_run_again(tether_call *call);
+
 /* Sets a copy of the text as the message ("" without memory). */
 void tth_call_set_message(tether_call *call, const char *text);
 
@@ -181,6 +193,16 @@ void tth_client_call_unsent(tether_call *call, tether_code code, const tether_ca
 /* Client: ends the call if it has not ended: releases it from wherever it waits or runs, tells the server with `cause`
  * if the call has left, then calls back. `message` is copied. */
 void tth_client_call_end(tether_call *call, tether_code code, const char *message, const tether_cause *cause);
+
+/* Client: the attempt has failed for what is not the call's own fault (it is on no connection, and does not wait for
+ * one): it is tried again if its policy says so, else ended. */
+void tth_client_call_fail(tether_call *call, tether_code code, const char *message, const tether_cause *cause);
+
+/* Client: ends the call, whose context has ended, if it has not ended. */
+void tth_client_call_expire(tether_call *call);
+
+/* Client, at the end: how often the call left. */
+unsigned tth_client_call_attempts(const tether_call *call);
 
 /* Client: ends a call whose answer cannot be taken; the server is told to stop. */
 void tth_client_call_refuse(tether_call *call, tether_code code, const char *why);

@@ -10,6 +10,7 @@
 
 #include "rpc/encode.h"
 #include "rpc/interceptor.h"
+#include "rpc/retrying.h"
 #include "rpc/unpack.h"
 
 /* Credit is given back in pieces of this size, so that small messages do not each cost a frame. */
@@ -60,12 +61,23 @@ static tether_code encode(tether_call *call, const ProtobufCMessage *message, tt
   return TETHER_OK;
 }
 
+/* Takes the lock of the connection that the call is on; it may be between two, since it may be tried again. *conn NULL:
+ * it is on none, and nothing is locked. */
+static tth_session *lock_stream(tether_call *call, tth_conn **conn) {
+  while ((*conn = call->conn)) {
+    tth_session *session = tth_conn_lock(*conn);
+    if (*conn == call->conn) return session;
+    tth_conn_unlock(*conn);
+  }
+  return NULL;
+}
+
 /* Queues *out if there is room. TETHER_OK with *out left: there is none, or no stream (yet, or any more). */
 static tether_code attempt(tether_call *call, size_t message_len, tth_out **out) {
   tether_code code = TETHER_OK;
-  tth_conn *conn = call->conn;
+  tth_conn *conn;
+  tth_session *session = lock_stream(call, &conn);
   if (!conn) return TETHER_OK;
-  tth_session *session = tth_conn_lock(conn);
   if (session && call->stream) {
     const tether_limits *peer = tth_session_peer_limits(session);
     bool initial = call->role == TTH_SERVER && !call->s.initial_sent;
@@ -73,6 +85,7 @@ static tether_code attempt(tether_call *call, size_t message_len, tth_out **out)
         (initial && tether_metadata_size(call->initial) > peer->max_metadata_bytes)) {
       code = TETHER_RESOURCE_EXHAUSTED;
     } else if (call->stream->queued < TTH_SEND_HIGH) {
+      if (call->role == TTH_CLIENT && call->c.retrying) tth_retrying_keep_locked(call, *out);
       tth_session_send(session, call->stream, *out);
       *out = NULL;
       if (call->role == TTH_SERVER) call->s.initial_sent = true;
@@ -127,9 +140,10 @@ static tether_code send_message(tether_call *call, const ProtobufCMessage *messa
   if (!may(call, TETHER_METHOD_CLIENT_STREAMING, TETHER_METHOD_SERVER_STREAMING)) return misused(call);
   if (atomic_load(&call->pipe->send_closed)) return TETHER_FAILED_PRECONDITION;
   tth_out *out;
+  size_t len = protobuf_c_message_get_packed_size(message);
+  if (len > call->pipe->max_send_bytes) return TETHER_RESOURCE_EXHAUSTED;
   tether_code code = encode(call, message, &out);
   if (code != TETHER_OK) return code;
-  size_t len = protobuf_c_message_get_packed_size(message);
   code = send_out(call, out, len, block, done);
   if (code == TETHER_OK && *done) tth_intercept_message(call, true, len);
   return code;
@@ -154,10 +168,11 @@ tether_code tether_call_send_initial(tether_call *call) {
 
 /* Sends the half-close if it is owed and there is a stream to send it on; the lock is held. */
 static bool send_close_locked(tether_call *call, tth_session *session) {
-  if (!session || !call->stream || !atomic_exchange(&call->pipe->close_owed, false)) return true;
+  if (!session || !call->stream || !atomic_exchange(&call->pipe->close_owed, false) || call->c.half_closed) return true;
   tth_out *out = tth_encode_half_close();
   if (!out) return false;
   tth_session_send(session, call->stream, out);
+  call->c.half_closed = true;
   return true;
 }
 
@@ -169,9 +184,9 @@ void tether_call_close_send(tether_call *call) {
   if (call->role != TTH_CLIENT || !may(call, TETHER_METHOD_CLIENT_STREAMING, 0)) return;
   if (atomic_exchange(&call->pipe->send_closed, true)) return;
   atomic_store(&call->pipe->close_owed, true);
-  tth_conn *conn = call->conn; /* NULL: whoever gives the call its connection sees that it is owed */
-  if (!conn) return;
-  tth_session *session = tth_conn_lock(conn);
+  tth_conn *conn;
+  tth_session *session = lock_stream(call, &conn);
+  if (!conn) return; /* whoever gives the call its connection sees that it is owed */
   bool sent = send_close_locked(call, session);
   tth_conn_unlock(conn);
   if (!sent) tth_client_call_refuse(call, TETHER_RESOURCE_EXHAUSTED, "out of memory");

@@ -159,6 +159,8 @@ void tth_client_count(tether_client *client, tether_code code, bool sent) {
 void tether_client_get_stats(tether_client *client, tether_client_stats *stats) {
   for (size_t i = 0; i < TETHER_CODES; i++) stats->ended[i] = atomic_load(&client->ended[i]);
   stats->unsent = atomic_load(&client->unsent);
+  stats->retries = atomic_load(&client->retries);
+  stats->throttled = atomic_load(&client->throttled);
 }
 
 void tth_client_call_gone(tether_client *client) {
@@ -176,6 +178,8 @@ void tth_client_call_gone(tether_client *client) {
 static void client_free(tether_client *client) {
   tth_subchannel_free(client->subchannel);
   tth_tls_unref(client->tls);
+  tth_service_config_free(client->config);
+  tether_ctx_free(client->backoffs);
   pthread_cond_destroy(&client->changed);
   pthread_mutex_destroy(&client->mu);
   free(client->url);
@@ -205,7 +209,7 @@ tether_code tth_client_open_on(const tth_transport *transport, const char *url, 
   pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
   pthread_cond_init(&client->changed, &monotonic);
   pthread_condattr_destroy(&monotonic);
-  tether_code code = client->url ? TETHER_OK : TETHER_RESOURCE_EXHAUSTED;
+  tether_code code = client->url ? tth_client_configure(client, options) : TETHER_RESOURCE_EXHAUSTED;
   if (code == TETHER_OK && options->tls) code = tth_tls_open(options->tls, true, &client->tls);
   if (code == TETHER_OK) code = tth_subchannel_new(client, url, &client->subchannel);
   if (code != TETHER_OK) {
@@ -271,6 +275,7 @@ void tether_client_close(tether_client *client) {
   pthread_cond_broadcast(&client->changed);
   pthread_mutex_unlock(&client->mu);
   tth_dispatch_cancel_waiting(client);
+  tether_ctx_cancel(client->backoffs);
   tth_subchannel_stop(client->subchannel); /* no new connections from here on */
   end_calls(client);
   each_conn(client, tth_conn_close_gently);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "rpc/call.h"
+#include "rpc/retry.h"
 #include "rpc/subchannel.h"
 
 struct tether_client {
@@ -19,7 +20,13 @@ struct tether_client {
   const tether_interceptor *const *interceptors; /* NULL: none */
   tth_life_limits life;                          /* keepalive_ns of TETHER_FOREVER: none */
   _Atomic size_t calls;                          /* not ended, or with a callback running */
-  _Atomic uint64_t ended[TETHER_CODES], unsent;
+  _Atomic uint64_t ended[TETHER_CODES], unsent, retries, throttled;
+  tth_service_config *config; /* NULL: none */
+  tth_throttle throttle;
+  bool no_retries;
+  size_t retry_call_bytes, retry_bytes; /* limits of what is kept to be sent again: by a call, by all */
+  _Atomic size_t kept_bytes;
+  tether_ctx *backoffs; /* the parent of those that end when a call is to be tried again */
 
   pthread_mutex_t mu;
   pthread_cond_t changed;
@@ -64,9 +71,13 @@ void tth_client_remove_conn_locked(tether_client *client, tth_conn *conn);
 /* The connection is closed and released: the client may be gone afterwards. */
 void tth_client_conn_gone(tether_client *client);
 
-/* The context a call runs under: the caller's, with the call's or the method's timeout. */
+/* Reads the options that policies come from. TETHER_INVALID_ARGUMENT: a bad config, which standard error tells about.
+ */
+TETHER_MUST_USE tether_code tth_client_configure(tether_client *client, const tether_client_options *options);
+
+/* The context a call runs under: the caller's, with the call's, the config's or the method's timeout. */
 TETHER_MUST_USE tether_ctx *tth_client_derive(const tether_ctx *ctx, const tether_method *method,
-                                              const tether_call_options *options);
+                                              const tth_method_config *config, const tether_call_options *options);
 
 /* A call that has ended before it began; of no client. */
 TETHER_MUST_USE tether_call *tth_client_call_refused(const tether_method *method, tether_code code, const char *why);

@@ -16,6 +16,7 @@
 #include "rpc/headers.h"
 #include "rpc/interceptor.h"
 #include "rpc/metadata.h"
+#include "rpc/retrying.h"
 #include "rpc/unpack.h"
 
 /* ---- Ending -------------------------------------------------------------------------------- */
@@ -40,6 +41,7 @@ static const char *release(tether_call *call, const tether_cause *cause) {
   tether_client *client = call->c.client;
   const char *where = "before it was sent";
   bool unref_list = false, unref_stream = false, opened = false;
+  if (call->c.retrying && atomic_load(&call->c.retrying->waiting)) where = "while it waited to be tried again";
   pthread_mutex_lock(&client->mu);
   if (call->c.waiting) {
     tth_dispatch_forget_locked(client, call);
@@ -90,7 +92,7 @@ static void note(tether_call *call) {
   leg.started_ns = call->c.started_ns;
   leg.took_ns = call->c.ended_ns - call->c.started_ns;
   leg.waited_ns = call->c.left_ns ? call->c.left_ns - call->c.started_ns : leg.took_ns;
-  leg.has_unconnected = leg.unconnected = !call->conn;
+  leg.has_unconnected = leg.unconnected = !call->conn && tth_client_call_attempts(call) == 0;
   leg.code = call->code;
   if (call->cause) {
     tth_cause_to_wire(call->cause, &cause);
@@ -112,7 +114,9 @@ static void close_ledger(tether_call *call) {
 static void finish(tether_call *call) {
   if (call->c.ended_ns == 0) close_ledger(call);
   if (call->c.recorder) note(call);
-  tth_client_count(call->c.client, call->code, atomic_load(&call->c.gone) != TTH_GONE_UNSENT);
+  if (call->c.retrying) tth_retrying_stop(call);
+  bool between = call->c.retrying && atomic_load(&call->c.retrying->waiting); /* its attempts are counted */
+  if (!between) tth_client_count(call->c.client, call->code, atomic_load(&call->c.gone) != TTH_GONE_UNSENT);
   if (tether_after_stop(&call->c.after)) tether_call_unref(call); /* the registration's reference */
   if (call->c.client->interceptors) tth_intercept_end(call);
   tether_call_done_fn done = call->c.done;
@@ -134,6 +138,21 @@ void tth_client_call_end(tether_call *call, tether_code code, const char *messag
   finish(call);
 }
 
+void tth_client_call_fail(tether_call *call, tether_code code, const char *message, const tether_cause *cause) {
+  if (!call->c.retrying) {
+    tth_client_call_end(call, code, message, cause);
+    return;
+  }
+  if (!tth_call_try_end(call)) return;
+  (void)release(call, cause);
+  call->code = code;
+  call->cause = cause ? tether_cause_ref(cause) : NULL;
+  tth_call_set_message(call, message);
+  if (tth_retrying_ended(call)) return;
+  if (call->pipe) tth_pipe_cut(call->pipe);
+  finish(call);
+}
+
 /* What the server is told. A deadline's own cause may be of any code; the server must know that it was a deadline, or
  * it would record another status than the caller. */
 static tether_cause *deadline_cause(tether_code code, const tether_cause *cause) {
@@ -142,28 +161,41 @@ static tether_cause *deadline_cause(tether_code code, const tether_cause *cause)
   return tether_cause_new(TETHER_CAUSE_DEADLINE, tether_cause_origin(cause), tether_cause_text(cause));
 }
 
-/* The call's context ended. Runs on the thread that cancelled, or on the timer thread. */
+/* What there was before the last attempt, or the wait for it. */
+static void say_attempts(const tether_call *call, char *text, size_t size) {
+  const struct tth_retrying *r = call->c.retrying;
+  *text = 0;
+  if (r && r->backoff_count > 0)
+    snprintf(text, size, "; attempt %d ended %s: %s", r->attempts.made, tether_code_name(r->last_code),
+             r->last_message);
+}
+
+void tth_client_call_expire(tether_call *call) {
+  if (!tth_call_try_end(call)) return;
+  if (call->pipe) tth_pipe_cut(call->pipe);
+  const tether_cause *cause = tether_ctx_cause(call->root);
+  call->code = tth_code_of_ctx(call->root);
+  call->cause = tether_cause_ref(cause);
+  tether_cause *told = deadline_cause(call->code, cause);
+  const char *where = release(call, told);
+  tether_cause_unref(told);
+  char message[512], attempts[256];
+  if (call->code == TETHER_DEADLINE_EXCEEDED) {
+    say_attempts(call, attempts, sizeof attempts);
+    snprintf(message, sizeof message, "deadline exceeded after %lld ms, %s%s",
+             (long long)((tether_now_ns() - call->c.started_ns) / TETHER_MS), where, attempts);
+  } else {
+    snprintf(message, sizeof message, "%s (cause %s, from %s)", tether_cause_text(cause),
+             tether_cause_code_name(tether_cause_get_code(cause)), tether_cause_origin(cause));
+  }
+  tth_call_set_message(call, message);
+  finish(call);
+}
+
+/* Runs on the thread that cancelled, or on the timer thread. */
 static void on_ctx_done(void *data) {
   tether_call *call = data;
-  if (tth_call_try_end(call)) {
-    if (call->pipe) tth_pipe_cut(call->pipe);
-    const tether_cause *cause = tether_ctx_cause(call->root);
-    call->code = tth_code_of_ctx(call->root);
-    call->cause = tether_cause_ref(cause);
-    tether_cause *told = deadline_cause(call->code, cause);
-    const char *where = release(call, told);
-    tether_cause_unref(told);
-    char message[512];
-    if (call->code == TETHER_DEADLINE_EXCEEDED) {
-      snprintf(message, sizeof message, "deadline exceeded after %lld ms, %s",
-               (long long)((tether_now_ns() - call->c.started_ns) / TETHER_MS), where);
-    } else {
-      snprintf(message, sizeof message, "%s (cause %s, from %s)", tether_cause_text(cause),
-               tether_cause_code_name(tether_cause_get_code(cause)), tether_cause_origin(cause));
-    }
-    tth_call_set_message(call, message);
-    finish(call);
-  }
+  tth_client_call_expire(call);
   tether_call_unref(call);
 }
 
@@ -188,8 +220,18 @@ tether_code tether_call_cancel_and_wait(tether_call *call, const tether_cause *c
     tth_futex_wait_for(&call->c.gone, TTH_GONE_NOT_YET, left);
   }
   if (gone == TTH_GONE_LOST) return TETHER_UNAVAILABLE;
-  *running = atomic_load(&call->c.running);
+  *running = atomic_load(&call->c.running) + (call->c.retrying ? atomic_load(&call->c.retrying->running) : 0);
   return TETHER_OK;
+}
+
+unsigned tth_client_call_attempts(const tether_call *call) {
+  if (!call->c.client) return 0; /* it ended before it began */
+  unsigned earlier = call->c.retrying ? atomic_load(&call->c.retrying->left) : 0;
+  return earlier + (atomic_load(&call->c.gone) != TTH_GONE_UNSENT);
+}
+
+unsigned tether_call_attempts(const tether_call *call) {
+  return call->role == TTH_CLIENT ? tth_client_call_attempts(call) : 0;
 }
 
 void tth_client_call_unsent(tether_call *call, tether_code code, const tether_cause *cause) {
@@ -211,7 +253,7 @@ void tth_client_call_lost(tether_call *call, bool left, const char *why) {
   } else {
     snprintf(message, sizeof message, "the connection to %s was lost: %s", client->url, why);
     tether_cause *cause = tether_cause_new(TETHER_CAUSE_PEER_LOST, NULL, message);
-    tth_client_call_end(call, TETHER_UNAVAILABLE, message, cause);
+    tth_client_call_fail(call, TETHER_UNAVAILABLE, message, cause);
     tether_cause_unref(cause);
   }
   tether_call_unref(call);
@@ -219,10 +261,13 @@ void tth_client_call_lost(tether_call *call, bool left, const char *why) {
 
 /* ---- Starting ------------------------------------------------------------------------------ */
 
-tether_ctx *tth_client_derive(const tether_ctx *ctx, const tether_method *method, const tether_call_options *options) {
-  int64_t timeout_ns = options->timeout_ns ? options->timeout_ns : method->default_timeout_ns;
-  if (timeout_ns == 0 || timeout_ns == TETHER_FOREVER) return tether_ctx_with_cancel(ctx);
-  return tether_ctx_with_timeout(ctx, timeout_ns);
+tether_ctx *tth_client_derive(const tether_ctx *ctx, const tether_method *method, const tth_method_config *config,
+                              const tether_call_options *options) {
+  bool configured = config && config->timeout_ns >= 0;
+  int64_t timeout_ns = options->timeout_ns || configured ? options->timeout_ns : method->default_timeout_ns;
+  if (timeout_ns == 0) timeout_ns = TETHER_FOREVER;
+  if (configured && config->timeout_ns < timeout_ns) timeout_ns = config->timeout_ns;
+  return timeout_ns == TETHER_FOREVER ? tether_ctx_with_cancel(ctx) : tether_ctx_with_timeout(ctx, timeout_ns);
 }
 
 /* The call's membership in a group, first, for whatever goes wrong afterwards is a failure of the group; and a
@@ -238,6 +283,8 @@ static tether_code equip(tether_call *call, tether_group *group, const char **wh
     *why = "out of memory";
     call->pipe = tth_pipe_new(call->c.client->limits.max_unpacked_bytes);
     if (!call->pipe) return TETHER_RESOURCE_EXHAUSTED;
+    if (call->c.config && call->c.config->max_request_bytes < INT64_MAX)
+      call->pipe->max_send_bytes = (size_t)call->c.config->max_request_bytes;
   }
   return TETHER_OK;
 }
@@ -252,6 +299,14 @@ static tether_code check(const tether_call *call, const ProtobufCMessage *reques
   if ((call->method->flags & TETHER_METHOD_DEADLINE_REQUIRED) && tether_ctx_deadline_ns(call->root) == TETHER_FOREVER)
     return TETHER_INVALID_ARGUMENT;
   return TETHER_OK;
+}
+
+/* The config's policy for the method, or else the method's own; NULL: the call is not tried again. */
+static const tether_retry_policy *policy_of(const tether_call *call) {
+  const tth_method_config *config = call->c.config;
+  if (call->c.attempt || call->c.client->no_retries) return NULL;
+  if (config && config->retry.max_attempts) return &config->retry;
+  return config && config->hedging.max_attempts ? NULL : call->method->retry;
 }
 
 /* There is no memory for a call, which is a failure of its group all the same. */
@@ -277,11 +332,12 @@ static tether_call *start(tether_client *client, const tether_ctx *ctx, const te
   call->c.client = client;
   call->c.done = done;
   call->c.done_data = data;
-  call->c.wait_for_ready = options->wait_for_ready;
+  call->c.config = client->config ? tth_service_config_find(client->config, method->path) : NULL;
+  call->c.wait_for_ready = options->wait_for_ready || (call->c.config && call->c.config->wait_for_ready);
   call->c.lone = blocking && !options->group; /* leaving a group may call back */
   call->c.started_ns = tether_now_ns();
   call->c.metadata_bytes = tether_metadata_size(options->metadata);
-  call->root = tth_client_derive(ctx, method, options);
+  call->root = tth_client_derive(ctx, method, call->c.config, options);
   call->ctx = call->root;
   call->c.recorder = tth_recorder_of(ctx);
   call->c.explain = options->explain || tth_recorder_explains(call->c.recorder);
@@ -301,13 +357,23 @@ static tether_call *start(tether_client *client, const tether_ctx *ctx, const te
     why = "out of memory";
   }
   if (out && request) tth_intercept_message(call, true, protobuf_c_message_get_packed_size(request));
+  if (out && request && call->c.config &&
+      (int64_t)protobuf_c_message_get_packed_size(request) > call->c.config->max_request_bytes) {
+    code = TETHER_RESOURCE_EXHAUSTED;
+    why = "the request is larger than the service config allows";
+    tth_out_free(out);
+    out = NULL;
+  }
   /* Registered before the call can be seen by anybody else. On a context that is done already it ends the call here. */
   tether_call_ref(call);
   tether_ctx_after_func(call->root, &call->c.after, NULL, on_ctx_done, call);
-  if (code != TETHER_OK)
-    tth_client_call_end(call, code, why, NULL);
-  else if (out)
+  if (code == TETHER_OK && out) {
+    const tether_retry_policy *policy = policy_of(call);
+    if (policy) tth_retrying_begin(call, policy, out);
     tth_dispatch(call, out);
+  } else if (code != TETHER_OK) {
+    tth_client_call_end(call, code, why, NULL);
+  }
   let_go(call);
   return call;
 }
@@ -332,7 +398,7 @@ tether_call *tth_client_call_refused(const tether_method *method, tether_code co
 tether_call *tether_call_unary(tether_client *client, const tether_ctx *ctx, const tether_method *method,
                                const ProtobufCMessage *request, const tether_call_options *options) {
   tether_call *call = start(client, ctx, method, request, options, true, NULL, NULL);
-  if (call->c.leads) tth_conn_lead(call->conn, call);
+  if (call->c.leads) tth_conn_lead(call->c.leads, call);
   tether_call_wait(call);
   return call;
 }
@@ -372,6 +438,7 @@ static void on_headers(tether_call *call, const tth_event *event, const tether_l
     return;
   }
   call->c.io_headers = true;
+  if (call->c.retrying) tth_retrying_commit(call);
   tether_code code =
       tth_call_unpack_small(call, &tether__v1__headers__descriptor, event, limits, why, sizeof why, &message);
   if (code == TETHER_OK) {
@@ -390,7 +457,13 @@ static void on_headers(tether_call *call, const tth_event *event, const tether_l
 
 static void on_message(tether_call *call, tth_event *event, const tether_limits *limits) {
   char why[160], message[320];
+  if (call->c.config && (int64_t)event->len > call->c.config->max_response_bytes) {
+    snprintf(message, sizeof message, "a reply of %zu bytes is larger than the service config allows", event->len);
+    tth_client_call_refuse(call, TETHER_RESOURCE_EXHAUSTED, message);
+    return;
+  }
   if (tth_method_is(call->method, TETHER_METHOD_SERVER_STREAMING)) {
+    if (call->c.retrying && !call->c.io_headers) tth_retrying_commit(call);
     call->c.io_headers = true;
     if (!tth_pipe_push(call, event)) tth_client_call_refuse(call, TETHER_RESOURCE_EXHAUSTED, "out of memory");
     return;
@@ -483,13 +556,15 @@ static void on_trailers(tether_call *call, const tth_event *event, const tether_
       call->code = TETHER_RESOURCE_EXHAUSTED;
       tth_call_set_message(call, "out of memory");
     }
-    bool cut = tether_cause_get_code(call->cause) == TETHER_CAUSE_DEADLINE; /* else it is the handler's own status */
-    if (call->code == TETHER_DEADLINE_EXCEEDED && cut) explain_deadline(call);
   } else {
     call->code = code;
     tth_call_set_message(call, why);
   }
   if (trailers) correct_verdict(call, event->stream_id, trailers->code);
+  /* What the server said, and not what became of it here. */
+  if (trailers && trailers->code == (uint32_t)call->code && tth_retrying_ended(call)) return;
+  bool cut = tether_cause_get_code(call->cause) == TETHER_CAUSE_DEADLINE; /* else it is the handler's own status */
+  if (call->code == TETHER_DEADLINE_EXCEEDED && cut) explain_deadline(call);
   finish(call);
 }
 

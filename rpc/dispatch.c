@@ -7,6 +7,8 @@
 
 #include <stdio.h>
 
+#include "rpc/retrying.h"
+
 /* HEADERS are one frame, which must fit into a batch beside a short message. */
 #define HEADERS_MOST (TTH_BATCH_MAX / 2)
 
@@ -26,7 +28,7 @@ static tether_code open_stream(tether_call *call, tth_session *session, tth_out 
   *why = "the metadata is larger than the server takes";
   if (call->c.metadata_bytes > peer->max_metadata_bytes) return TETHER_RESOURCE_EXHAUSTED;
   *why = "out of memory";
-  if (tth_conn_opening(call->conn, call->c.lone)) call->c.leads = true;
+  if (tth_conn_opening(call->conn, call->c.lone)) call->c.leads = call->conn;
   call->stream = tth_session_open(session, call, *out);
   if (!call->stream) return TETHER_RESOURCE_EXHAUSTED;
   tether_call_ref(call);
@@ -43,6 +45,11 @@ static void place(tether_call *call, tth_conn *conn, tth_out *out) {
   /* A call that has ended meanwhile is not sent: whoever ended it has looked for its stream, or will, under this lock.
    */
   if (session) code = tth_call_is_running(call) ? open_stream(call, session, &out, &why) : TETHER_OK;
+  bool opened = session && code == TETHER_OK && call->stream;
+  if (opened && call->c.retrying && !tth_retrying_replay_locked(call, session)) {
+    code = TETHER_RESOURCE_EXHAUSTED;
+    why = "out of memory";
+  }
   if (session && code == TETHER_OK && !tth_client_call_send_close_locked(call, session)) {
     code = TETHER_RESOURCE_EXHAUSTED;
     why = "out of memory";
@@ -50,7 +57,10 @@ static void place(tether_call *call, tth_conn *conn, tth_out *out) {
   tth_conn_unlock(conn);
   tth_out_free(out);
   if (call->pipe && code == TETHER_OK) tth_pipe_writable(call);
-  if (code != TETHER_OK) tth_client_call_end(call, code, why, NULL);
+  if (code == TETHER_UNAVAILABLE)
+    tth_client_call_fail(call, code, why, NULL);
+  else if (code != TETHER_OK)
+    tth_client_call_end(call, code, why, NULL);
 }
 
 /* ---- Waiting calls ------------------------------------------------------------------------- */
@@ -82,7 +92,10 @@ static tth_out *take_locked(tether_client *client, tether_call *call) {
 
 static void end_waiting(tether_call *call, tth_out *out, tether_code code, const char *message) {
   tth_out_free(out);
-  tth_client_call_end(call, code, message, NULL);
+  if (code == TETHER_UNAVAILABLE)
+    tth_client_call_fail(call, code, message, NULL);
+  else
+    tth_client_call_end(call, code, message, NULL);
   tether_call_unref(call);
 }
 
@@ -173,5 +186,8 @@ void tth_dispatch(tether_call *call, tth_out *out) {
   }
   tth_client_wanted(client);
   tth_out_free(out);
-  if (code != TETHER_OK) tth_client_call_end(call, code, message, NULL);
+  if (code == TETHER_UNAVAILABLE)
+    tth_client_call_fail(call, code, message, NULL);
+  else if (code != TETHER_OK)
+    tth_client_call_end(call, code, message, NULL);
 }

@@ -176,7 +176,7 @@ static hedge *hedge_new(const tether_hedging *hedging, const tether_ctx *ctx, co
     release(h);
     return NULL;
   }
-  h->ctx = tth_client_derive(ctx, method, options);
+  h->ctx = tth_client_derive(ctx, method, NULL, options);
   h->options = *options; /* but the deadline is that of all, and the group knows of one call */
   h->options.timeout_ns = TETHER_FOREVER;
   h->options.metadata = h->metadata;

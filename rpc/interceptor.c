@@ -86,7 +86,7 @@ static tether_call_summary summarise(tether_call *call) {
     return (tether_call_summary){.started_ns = started_ns,
                                  .ended_ns = call->c.ended_ns ? call->c.ended_ns : tether_now_ns(),
                                  .budget_ns = left_ns(tether_ctx_deadline_ns(call->root), started_ns),
-                                 .attempts = atomic_load(&call->c.gone) != TTH_GONE_UNSENT};
+                                 .attempts = tth_client_call_attempts(call)};
   }
   /* One that a shutdown has ended may not even have got its time yet. */
   int64_t ended_ns = call->s.ended_ns, arrived_ns = call->s.arrived_ns ? call->s.arrived_ns : ended_ns;

@@ -15,6 +15,7 @@ tth_pipe *tth_pipe_new(size_t max_unpacked_bytes) {
   tth_pipe *pipe = calloc(1, sizeof *pipe);
   if (!pipe) return NULL;
   pipe->max_unpacked_bytes = max_unpacked_bytes;
+  pipe->max_send_bytes = SIZE_MAX;
   pipe->last_next = &pipe->first;
   pthread_mutex_init(&pipe->mu, NULL);
   pthread_cond_init(&pipe->changed, NULL);

@@ -28,6 +28,7 @@ void tth_in_free(tth_in *in);
 
 typedef struct tth_pipe {
   size_t max_unpacked_bytes;
+  size_t max_send_bytes; /* of one message */
 
   pthread_mutex_t mu;
   pthread_cond_t changed;

@@ -88,6 +88,12 @@ typedef struct tether_client_options {
   int64_t connect_timeout_ns; /* default 20 s per attempt */
   const tether_interceptor *const *interceptors; /* NULL-terminated; must outlive the client, as what it lists */
   tether_keepalive keepalive;                    /* calls on a connection that is found dead end UNAVAILABLE */
+  const char *service_config;      /* JSON in gRPC's format, read during open: see "Service config" below; NULL: none */
+  const char *service_config_file; /* or the path of a file with it */
+  bool no_retries;                 /* no retries and no hedging by policy */
+  size_t retry_call_bytes;         /* what is kept of one call to be sent again; a call that sends more is not retried
+                                      any more. Default 256 KiB */
+  size_t retry_bytes;              /* the same of all calls together; default 16 MiB */
 } tether_client_options;
 
 typedef struct tether_server_options {
@@ -164,7 +170,7 @@ typedef struct tether_method {
   int64_t default_timeout_ns; /* 0: none */
   unsigned flags;
   const tether_file *file;          /* where it is defined; NULL: not known */
-  const tether_retry_policy *retry; /* where the client's service config has nothing for the method; NULL: none */
+  const tether_retry_policy *retry; /* where the client's service config has no policy for the method; NULL: none */
 } tether_method;
 
 /* A handler in untyped form: `service` is the typed table given to register, `data` its user data. request is NULL
@@ -178,11 +184,40 @@ typedef struct tether_served_method {
   tether_handler_fn handler;
 } tether_served_method;
 
+/* ---- Service config ------------------------------------------------------------------------ */
+
+/* tether_client_options.service_config says how calls of a client behave, in gRPC's format (grpc/grpc
+ * doc/service_config.md), so that one file serves clients in all languages:
+ *
+ *   {"methodConfig": [{"name": [{"service": "demo.v1.Greeter", "method": "SayHello"}, {"service": "demo.v1.Other"}],
+ *      "timeout": "1.5s", "waitForReady": true, "maxRequestMessageBytes": 65536, "maxResponseMessageBytes": 65536,
+ *      "retryPolicy": {"maxAttempts": 4, "initialBackoff": "0.1s", "maxBackoff": "1s", "backoffMultiplier": 2,
+ *        "retryableStatusCodes": ["UNAVAILABLE"]}}],
+ *    "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1}}
+ *
+ *  - Of the methodConfigs the one counts that names the method, else the one that names its service, else the one with
+ *    the name {}. The effective deadline is the earliest of its timeout, the call's and the context's; the method's
+ *    default timeout and retry policy (tether/options.proto) count where it has none. waitForReady is or-ed with the
+ *    call's option. A message that is larger than it allows ends the call, or is not sent, RESOURCE_EXHAUSTED.
+ *  - retryPolicy: a call whose attempt failed with one of the codes, at the server or for want of a connection, is
+ * tried again, after a back-off, within its one deadline: the same tether_call, which ends once. It is not if anything
+ * of an answer came (initial metadata, a message), if more was sent than is kept, or if the server's trailers have
+ *    grpc-retry-pushback-ms: -1 (a number of ms there is the back-off). Handlers see how many attempts came before as
+ *    metadata grpc-previous-rpc-attempts. Streams are retried as unary calls are; what had been sent is sent again.
+ *  - hedgingPolicy (maxAttempts, hedgingDelay, nonFatalStatusCodes) instead: see tether/hedge.h. It is for unary
+ * methods that are declared idempotent; others are called once.
+ *  - retryThrottling: each failure with a code of the policy takes a token, each success brings tokenRatio back; with
+ *    half of them gone nothing is retried or hedged.
+ *
+ * A config with a mistake is refused as a whole (TETHER_INVALID_ARGUMENT from open, and a line on standard error that
+ * says where, what and what is allowed). Members that nobody knows are ignored, as in gRPC; the first is named there.
+ */
+
 /* ---- Client -------------------------------------------------------------------------------- */
 
 /* Makes a client of `url`: ipc:///path, tcp://host:port, tls+tcp://host:port, ws://host:port/path. Returns at
  * once and connects in the background; reconnects for as long as it is open.
- * TETHER_INVALID_ARGUMENT: a URL or TLS option that cannot work (the reason goes to standard error).
+ * TETHER_INVALID_ARGUMENT: a URL, TLS option or service config that cannot work (the reason goes to standard error).
  * TETHER_RESOURCE_EXHAUSTED: no memory. Any thread may use a client. `options` may be NULL. */
 TETHER_API TETHER_MUST_USE tether_code tether_client_open(const char *url, const tether_client_options *options,
                                                           tether_client **client);
@@ -247,6 +282,9 @@ TETHER_API tether_code tether_call_code(const tether_call *call);
 
 /* The status message, UTF-8, "" if none. */
 TETHER_API const char *tether_call_message(const tether_call *call);
+
+/* How often the call left this process: more than once if it was retried, 0 if it never did. Client side. */
+TETHER_API unsigned tether_call_attempts(const tether_call *call);
 
 /* Why a call was cut: the cause its context ended with, or the one the server sent; NULL if it was not. */
 TETHER_API const tether_cause *tether_call_cause(const tether_call *call);
@@ -329,8 +367,10 @@ static inline void tether_call_unrefp(tether_call **call) { tether_call_unref(*c
 
 /* Client and server record the same status for the same call (docs/protocol.md, "Verdict"). */
 typedef struct tether_client_stats {
-  uint64_t ended[TETHER_CODES]; /* calls that were sent, by their status */
-  uint64_t unsent;              /* calls that never left */
+  uint64_t ended[TETHER_CODES]; /* calls that were sent, by their status; of a call that is retried each attempt */
+  uint64_t unsent;              /* calls, or attempts, that never left */
+  uint64_t retries;             /* attempts that failed and were followed by another */
+  uint64_t throttled;           /* failures that were not retried for want of tokens */
 } tether_client_stats;
 TETHER_API void tether_client_get_stats(tether_client *client, tether_client_stats *stats);
 
