@@ -1,18 +1,12 @@
-/* index/reader.c: one search.
- *
- *   context ends ----> on_end (any thread): sqlite3_interrupt ----> the running statement returns
- *                                                                   SQLITE_INTERRUPT within microseconds
- *
- * sqlite3_interrupt does nothing when no statement runs at that instant, so an end that falls between two
- * statements would be lost. The progress handler closes that gap: every few thousand steps of the running
- * statement it asks the context itself. */
+/* index/reader.c: one search. What stops it when its context ends is libtether-sqlite, but for two things that SQLite
+ * does within one instruction, which ask the context themselves: a slow step (below) and counting the rows of a phrase
+ * (index/rank.c). */
 #include "index/reader.h"
 
-#include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+#include <tether/sqlite.h>
 
 #include "common/log.h"
 #include "index/rank.h"
@@ -20,6 +14,7 @@
 
 struct index_reader {
   sqlite3 *db;
+  tether_sqlite *sqlite;
   sqlite3_stmt *best; /* needs every match before it gives the first hit */
   sqlite3_stmt *all;  /* gives each match as it comes to it */
   sqlite3_stmt *slow;
@@ -27,9 +22,8 @@ struct index_reader {
   int64_t documents;
 
   /* Of the search that runs. */
-  const tether_ctx *ctx;
   int64_t slow_until_ns;
-  atomic_int_least64_t ended_at_ns; /* set by on_end; 0: the context has not ended */
+  atomic_int_least64_t ended_at_ns; /* set by note_end; 0: the context has not ended */
 };
 
 static const char best_sql[] =
@@ -46,24 +40,19 @@ static const char slow_sql[] =
     "WITH RECURSIVE work(more) AS (SELECT 1 UNION ALL SELECT slow_step() FROM work WHERE more)"
     " SELECT count(*) FROM work";
 
-enum { PROGRESS_STEPS = 2000 };
-
 static void slow_step(sqlite3_context *result, int argc, sqlite3_value **argv) {
   index_reader *reader = sqlite3_user_data(result);
   (void)argc, (void)argv;
-  nanosleep(&(struct timespec){.tv_nsec = TETHER_MS}, NULL);
-  sqlite3_result_int(result, tether_now_ns() < reader->slow_until_ns);
+  if (tether_ctx_sleep(reader->rank.ctx, TETHER_MS) == TETHER_OK)
+    sqlite3_result_int(result, tether_now_ns() < reader->slow_until_ns);
+  else
+    sqlite3_result_error_code(result, SQLITE_INTERRUPT);
 }
 
-static int on_progress(void *data) {
-  index_reader *reader = data;
-  return reader->ctx && tether_ctx_err(reader->ctx) != TETHER_OK;
-}
-
-static void on_end(void *data) {
+/* For the logs: how much later than the context the search has ended. */
+static void note_end(void *data) {
   index_reader *reader = data;
   atomic_store(&reader->ended_at_ns, tether_now_ns());
-  sqlite3_interrupt(reader->db);
 }
 
 /* ---- Opening -------------------------------------------------------------------------------- */
@@ -102,7 +91,7 @@ static int prepare(index_reader *reader) {
   if (rc == SQLITE_OK) rc = prepare_one(reader->db, best_sql, &reader->best);
   if (rc == SQLITE_OK) rc = prepare_one(reader->db, all_sql, &reader->all);
   if (rc == SQLITE_OK) rc = prepare_one(reader->db, slow_sql, &reader->slow);
-  sqlite3_progress_handler(reader->db, PROGRESS_STEPS, on_progress, reader);
+  if (rc == SQLITE_OK && tether_sqlite_new(reader->db, &reader->sqlite) != TETHER_OK) rc = SQLITE_NOMEM;
   return rc;
 }
 
@@ -129,6 +118,7 @@ void index_reader_close(index_reader *reader) {
   sqlite3_finalize(reader->all);
   sqlite3_finalize(reader->slow);
   index_rank_fini(&reader->rank);
+  tether_sqlite_free(reader->sqlite);
   sqlite3_close(reader->db);
   free(reader);
 }
@@ -137,13 +127,12 @@ int64_t index_reader_documents(const index_reader *reader) { return reader->docu
 
 /* ---- Searching ------------------------------------------------------------------------------ */
 
-/* Both return SQLITE_DONE, or why SQLite stopped. */
-
-static int run_slow(index_reader *reader, int64_t slow_ns) {
+static tether_code run_slow(index_reader *reader, int64_t slow_ns) {
+  bool row;
   reader->slow_until_ns = tether_time_add(tether_now_ns(), slow_ns);
-  int rc = sqlite3_step(reader->slow);
+  tether_code code = tether_sqlite_step(reader->sqlite, reader->rank.ctx, reader->slow, &row);
   sqlite3_reset(reader->slow);
-  return rc == SQLITE_ROW ? SQLITE_DONE : rc;
+  return code;
 }
 
 static const char *column_text(sqlite3_stmt *statement, int column) {
@@ -151,35 +140,33 @@ static const char *column_text(sqlite3_stmt *statement, int column) {
   return text ? (const char *)text : "";
 }
 
-/* SQLITE_ROW: fn ended the search, with *code. */
-static int run_search(index_reader *reader, const index_search *search, index_hit_fn fn, void *data,
-                      tether_code *code) {
+/* *found is what fn ended the search with. */
+static tether_code run_search(index_reader *reader, const index_search *search, index_hit_fn fn, void *data,
+                              tether_code *found) {
   char match[INDEX_MATCH_SIZE];
   sqlite3_stmt *s = search->limit ? reader->best : reader->all;
   index_query_match(search->query, match);
   reader->rank.query = search->query;
-  reader->rank.ctx = reader->ctx;
   sqlite3_bind_text(s, 1, match, -1, SQLITE_STATIC);
   if (search->limit) sqlite3_bind_int(s, 2, search->limit);
-  int rc;
-  while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+  tether_code code;
+  bool row = true;
+  while ((code = tether_sqlite_step(reader->sqlite, reader->rank.ctx, s, &row)) == TETHER_OK && row) {
     index_hit hit = {.name = column_text(s, 0),
                      .version = column_text(s, 1),
                      .section = column_text(s, 2),
                      .summary = column_text(s, 3),
                      .score = sqlite3_column_double(s, 4)};
-    *code = fn(data, &hit);
-    if (*code != TETHER_OK) break;
+    *found = fn(data, &hit);
+    if (*found != TETHER_OK) break;
   }
   sqlite3_reset(s);
   sqlite3_clear_bindings(s);
-  return rc;
+  return code;
 }
 
-static tether_code outcome(const index_reader *reader, const tether_ctx *ctx, int rc) {
-  if (rc == SQLITE_DONE) return TETHER_OK;
-  if (rc == SQLITE_NOMEM) return TETHER_RESOURCE_EXHAUSTED;
-  if (rc == SQLITE_INTERRUPT && tether_ctx_err(ctx) != TETHER_OK) return tether_ctx_err(ctx);
+static tether_code outcome(const index_reader *reader, const tether_ctx *ctx, tether_code code) {
+  if (code == TETHER_OK || code == TETHER_RESOURCE_EXHAUSTED || code == tether_ctx_err(ctx)) return code;
   svc_log_note("error", "SQLite: %s", sqlite3_errmsg(reader->db));
   return TETHER_INTERNAL;
 }
@@ -188,20 +175,19 @@ tether_code index_reader_search(index_reader *reader, const tether_ctx *ctx, con
                                 index_hit_fn fn, void *data, index_result *result) {
   int64_t started_ns = tether_now_ns();
   tether_after after;
-  reader->ctx = ctx;
+  reader->rank.ctx = ctx;
   reader->rank.matched = 0;
   atomic_store(&reader->ended_at_ns, 0);
-  tether_ctx_after_func(ctx, &after, NULL, on_end, reader);
+  tether_ctx_after_func(ctx, &after, NULL, note_end, reader);
 
-  tether_code code = TETHER_OK;
-  int rc = tether_ctx_err(ctx) == TETHER_OK ? SQLITE_DONE : SQLITE_INTERRUPT;
-  if (rc == SQLITE_DONE && search->slow_ns > 0) rc = run_slow(reader, search->slow_ns);
-  if (rc == SQLITE_DONE) rc = run_search(reader, search, fn, data, &code);
+  tether_code code = TETHER_OK, found = TETHER_OK;
+  if (search->slow_ns > 0) code = run_slow(reader, search->slow_ns);
+  if (code == TETHER_OK) code = run_search(reader, search, fn, data, &found);
   int64_t ended_ns = tether_now_ns();
-  if (rc != SQLITE_ROW) code = outcome(reader, ctx, rc);
+  code = outcome(reader, ctx, code);
+  if (code == TETHER_OK) code = found;
 
   tether_after_stop_wait(&after);
-  reader->ctx = NULL;
   int64_t cut_ns = atomic_load(&reader->ended_at_ns);
   *result = (index_result){.matched = reader->rank.matched, .took_ns = ended_ns - started_ns};
   if (code != TETHER_OK && cut_ns && cut_ns < ended_ns) result->stop_delay_ns = ended_ns - cut_ns;
