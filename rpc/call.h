@@ -71,6 +71,7 @@ struct tether_call {
       int64_t started_ns;
       tth_recorder *recorder;          /* of the handler that made the call */
       bool explain, opened;            /* opened: under the connection's lock until the end */
+      bool secret;                     /* has a token: goes where nobody on the way reads along */
       bool own_span;                   /* the context's trace is the call's own */
       bool attempt;                    /* of a hedged call, which looks after policies itself */
       bool half_closed;                /* under the connection's lock: the end of the requests is queued */
@@ -206,6 +207,13 @@ unsigned tth_client_call_attempts(const tether_call *call);
 
 /* Client: ends a call whose answer cannot be taken; the server is told to stop. */
 void tth_client_call_refuse(tether_call *call, tether_code code, const char *why);
+
+/* Client: gives a packed request its connection; takes `out`. */
+void tth_client_call_go(tether_call *call, tth_out *out);
+
+/* Client: keeps the call's client open until the other is called. */
+void tth_client_call_stay(tether_call *call);
+void tth_client_call_let_go(tether_call *call);
 
 /* Client: sends the half-close if it is owed and there is a stream. false: no memory. */
 TETHER_MUST_USE bool tth_client_call_send_close_locked(tether_call *call, tth_session *session);

@@ -178,6 +178,7 @@ void tth_client_call_gone(tether_client *client) {
 static void client_free(tether_client *client) {
   tth_subchannel_free(client->subchannel);
   tth_tls_unref(client->tls);
+  tether_credentials_unref(client->credentials);
   tth_service_config_free(client->config);
   tether_ctx_free(client->backoffs);
   pthread_cond_destroy(&client->changed);
@@ -200,6 +201,7 @@ tether_code tth_client_open_on(const tth_transport *transport, const char *url, 
   client->backoff_max_ns = options->backoff_max_ns ? options->backoff_max_ns : BACKOFF_MAX;
   client->connect_timeout_ns = options->connect_timeout_ns ? options->connect_timeout_ns : CONNECT_TIMEOUT;
   client->interceptors = options->interceptors && *options->interceptors ? options->interceptors : NULL;
+  if (options->credentials) client->credentials = tether_credentials_ref(options->credentials);
   client->state = TETHER_CONNECTING;
   client->alarm_ns = TETHER_FOREVER;
   client->life = life_of(&options->keepalive);

@@ -15,7 +15,8 @@ struct tether_client {
   const tth_transport *transport;
   char *url;
   tether_limits limits;
-  tth_tls *tls; /* NULL: none */
+  tth_tls *tls;                    /* NULL: none */
+  tether_credentials *credentials; /* NULL: none */
   int64_t backoff_initial_ns, backoff_max_ns, connect_timeout_ns;
   const tether_interceptor *const *interceptors; /* NULL: none */
   tth_life_limits life;                          /* keepalive_ns of TETHER_FOREVER: none */

@@ -10,6 +10,7 @@
 
 #include "rpc/cause_wire.h"
 #include "rpc/client.h"
+#include "rpc/credentials.h"
 #include "rpc/dispatch.h"
 #include "rpc/encode.h"
 #include "rpc/futex.h"
@@ -70,9 +71,11 @@ static const char *release(tether_call *call, const tether_cause *cause) {
 }
 
 /* The client may be closed once its calls have called back, which may be while tether_call_start still runs. */
-static void let_go(tether_call *call) {
+void tth_client_call_let_go(tether_call *call) {
   if (atomic_fetch_sub(&call->c.users, 1) == 1) tth_client_call_gone(call->c.client);
 }
+
+void tth_client_call_stay(tether_call *call) { atomic_fetch_add(&call->c.users, 1); }
 
 /* After the callback: who waits for the group finds the callback's work done. */
 static void leave_group(tether_call *call) {
@@ -124,7 +127,7 @@ static void finish(tether_call *call) {
   tth_call_ended(call);
   if (done) done(call, call->c.done_data);
   if (call->c.group) leave_group(call);
-  let_go(call);
+  tth_client_call_let_go(call);
   tether_call_unref(call);
 }
 
@@ -320,6 +323,16 @@ static tether_call *no_call(const tether_method *method, tether_group *group, te
   return tth_call_no_memory();
 }
 
+void tth_client_call_go(tether_call *call, tth_out *out) {
+  if (!tth_call_is_running(call)) { /* it has waited for a token */
+    tth_out_free(out);
+    return;
+  }
+  const tether_retry_policy *policy = policy_of(call);
+  if (policy) tth_retrying_begin(call, policy, out);
+  tth_dispatch(call, out);
+}
+
 static tether_call *start(tether_client *client, const tether_ctx *ctx, const tether_method *method,
                           const ProtobufCMessage *request, const tether_call_options *options, bool blocking,
                           tether_call_done_fn done, void *data) {
@@ -346,6 +359,7 @@ static tether_call *start(tether_client *client, const tether_ctx *ctx, const te
   call->c.users = 2;
   atomic_fetch_add(&client->calls, 1);
 
+  tether_credentials *credentials = options->credentials ? options->credentials : client->credentials;
   tth_out *out = NULL;
   const char *why = NULL;
   tether_code code = equip(call, options->group, &why);
@@ -367,14 +381,13 @@ static tether_call *start(tether_client *client, const tether_ctx *ctx, const te
   /* Registered before the call can be seen by anybody else. On a context that is done already it ends the call here. */
   tether_call_ref(call);
   tether_ctx_after_func(call->root, &call->c.after, NULL, on_ctx_done, call);
-  if (code == TETHER_OK && out) {
-    const tether_retry_policy *policy = policy_of(call);
-    if (policy) tth_retrying_begin(call, policy, out);
-    tth_dispatch(call, out);
-  } else if (code != TETHER_OK) {
+  if (code != TETHER_OK)
     tth_client_call_end(call, code, why, NULL);
-  }
-  let_go(call);
+  else if (out && credentials)
+    tth_credentials_apply(credentials, call, out);
+  else if (out)
+    tth_client_call_go(call, out);
+  tth_client_call_let_go(call);
   return call;
 }
 

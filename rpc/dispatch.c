@@ -21,6 +21,8 @@ static tether_code open_stream(tether_call *call, tth_session *session, tth_out 
   size_t body_len = body ? body->len : rest ? rest - TTH_FRAME_HEADER : 0;
   *why = "the server is shutting down; the call was not sent";
   if (tth_session_going_away(session)) return TETHER_UNAVAILABLE;
+  *why = "a token is not sent where others can read it: use tls+tcp, wss or ipc";
+  if (call->c.secret && !tth_conn_confidential(call->conn)) return TETHER_UNAUTHENTICATED;
   *why = "the metadata, values and trace are larger than one frame takes";
   if (head > HEADERS_MOST) return TETHER_RESOURCE_EXHAUSTED;
   *why = "the request is larger than the server takes";

@@ -49,6 +49,30 @@ static tether_code pack_request(const Tether__V1__Headers *headers, const Protob
   return TETHER_OK;
 }
 
+bool tth_encode_one_more(tth_out **out, const char *key, const char *value, size_t len) {
+  tth_out *old = *out;
+  Tether__V1__Entry entry = TETHER__V1__ENTRY__INIT, *entries = &entry;
+  Tether__V1__Headers headers = TETHER__V1__HEADERS__INIT; /* nothing but the entry: protobuf appends by appending */
+  entry.key = (char *)key;
+  entry.value = (ProtobufCBinaryData){.data = (uint8_t *)value, .len = len};
+  headers.n_metadata = 1;
+  headers.metadata = &entries;
+  size_t more = tth_headers_size(&headers), head = tth_get32(old->data), before = TTH_FRAME_HEADER + head;
+  tth_out *made = tth_out_new(old->len + more, false);
+  if (!made) return false;
+  memcpy(made->data, old->data, before);
+  tth_frame_put(made->data, (uint32_t)(head + more), TTH_HEADERS, 0, 0);
+  tth_headers_put(&headers, made->data + before);
+  memcpy(made->data + before + more, old->data + before, old->len - before);
+  made->deadline_ns = old->deadline_ns;
+  made->reserve_ns = old->reserve_ns;
+  made->next = old->next;
+  old->next = NULL;
+  tth_out_free(old);
+  *out = made;
+  return true;
+}
+
 tether_code tth_encode_message(const ProtobufCMessage *message, tth_out **result) {
   size_t len = protobuf_c_message_get_packed_size(message);
   tth_out *out = len > TTH_SLICE ? sliced_message(message, len, 0) : tth_out_new(TTH_FRAME_HEADER + len, false);

@@ -10,6 +10,9 @@ TETHER_MUST_USE tether_code tth_encode_request(tether_call *call, const Protobuf
                                                const tether_metadata *metadata, size_t max_forward_bytes,
                                                tth_out **out);
 
+/* Puts one more entry of metadata into a packed request, which is another one then. false: no memory. */
+TETHER_MUST_USE bool tth_encode_one_more(tth_out **out, const char *key, const char *value, size_t len);
+
 /* A message of a stream. */
 TETHER_MUST_USE tether_code tth_encode_message(const ProtobufCMessage *message, tth_out **out);
 

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "rpc/metadata.h"
 
@@ -58,9 +59,12 @@ static bool has_entry(const tth_entries *list, const char *key) {
   return false;
 }
 
+/* A token is for one server, whatever a peer or a key of the program calls a forwarded value. */
+static bool is_token(const char *key) { return strcasecmp(key, "authorization") == 0; }
+
 static void add_forwarded(struct collector *c, const char *key, const uint8_t *value, size_t len) {
   size_t size = strlen(key) + len + TTH_ENTRY_OVERHEAD;
-  if (size > c->room || has_entry(c->forwarded, key)) return;
+  if (size > c->room || is_token(key) || has_entry(c->forwarded, key)) return;
   c->room -= size;
   tth_entries_add(c->forwarded, c->arena, key, value, len);
 }
@@ -148,7 +152,7 @@ static const tether_ctx *with_opaque(const tether_ctx *ctx, const tether_key *co
   for (size_t i = 0; i < headers->n_forwarded; i++) {
     const Tether__V1__Entry *entry = headers->forwarded[i];
     size_t size = strlen(entry->key) + entry->value.len + TTH_ENTRY_OVERHEAD;
-    if (find_key(keys, entry->key) || size > room) continue;
+    if (find_key(keys, entry->key) || is_token(entry->key) || size > room) continue;
     room -= size;
     bytes += strlen(entry->key) + 1 + entry->value.len;
     count++;
@@ -162,7 +166,7 @@ static const tether_ctx *with_opaque(const tether_ctx *ctx, const tether_key *co
   for (size_t i = 0; i < headers->n_forwarded; i++) {
     const Tether__V1__Entry *entry = headers->forwarded[i];
     size_t key_size = strlen(entry->key) + 1, size = key_size - 1 + entry->value.len + TTH_ENTRY_OVERHEAD;
-    if (find_key(keys, entry->key) || size > room) continue;
+    if (find_key(keys, entry->key) || is_token(entry->key) || size > room) continue;
     room -= size;
     opaque->entries[opaque->count].key = memcpy(to, entry->key, key_size);
     to += key_size;

@@ -55,6 +55,7 @@ static void release(hedge *h) {
   tether_ctx_free(h->ctx);
   if (h->request) protobuf_c_message_free_unpacked(h->request, NULL);
   tether_metadata_free(h->metadata);
+  tether_credentials_unref(h->options.credentials);
   tether_call_unref(h->answer);
   pthread_mutex_destroy(&h->mu);
   free(h);
@@ -181,6 +182,7 @@ static hedge *hedge_new(const tether_hedging *hedging, const tether_ctx *ctx, co
   h->options.timeout_ns = TETHER_FOREVER;
   h->options.metadata = h->metadata;
   h->options.group = NULL;
+  if (h->options.credentials) tether_credentials_ref(h->options.credentials);
   return h;
 }
 

@@ -40,6 +40,7 @@
 #define TETHER_RPC_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <tether/credentials.h>
 #include <tether/ctx.h>
 #include <tether/group.h>
 #include <tether/identity.h>
@@ -82,10 +83,11 @@ typedef struct tether_keepalive {
 
 typedef struct tether_client_options {
   tether_limits limits;
-  const tether_tls *tls;      /* for tls+tcp:// and wss://; copied */
-  int64_t backoff_initial_ns; /* default 1 s; gRPC's connection back-off (doc/connection-backoff.md): */
-  int64_t backoff_max_ns;     /* default 120 s; delay *= 1.6, jitter 0.2, reset by the peer's HELLO */
-  int64_t connect_timeout_ns; /* default 20 s per attempt */
+  const tether_tls *tls;           /* for tls+tcp:// and wss://; copied */
+  tether_credentials *credentials; /* tokens for its calls (tether/credentials.h); NULL: none. Held by the client */
+  int64_t backoff_initial_ns;      /* default 1 s; gRPC's connection back-off (doc/connection-backoff.md): */
+  int64_t backoff_max_ns;          /* default 120 s; delay *= 1.6, jitter 0.2, reset by the peer's HELLO */
+  int64_t connect_timeout_ns;      /* default 20 s per attempt */
   const tether_interceptor *const *interceptors; /* NULL-terminated; must outlive the client, as what it lists */
   tether_keepalive keepalive;                    /* calls on a connection that is found dead end UNAVAILABLE */
   const char *service_config;      /* JSON in gRPC's format, read during open: see "Service config" below; NULL: none */
@@ -123,6 +125,7 @@ typedef struct tether_call_options {
                                       0: the method's default; TETHER_FOREVER: none */
   bool wait_for_ready;             /* while disconnected: wait for a connection instead of failing */
   const tether_metadata *metadata; /* sent along; copied before the function returns */
+  tether_credentials *credentials; /* instead of the client's; NULL: those. Held by the call as long as needed */
   int64_t reserve_ns;  /* kept back from the deadline that the server is given, so that its answer, which says more
                           than our own giving up, arrives in time. 0: measured, half the smallest round trip and 1 ms,
                           at most an eighth of what is left; > 0: that much, at most half of what is left;
