@@ -48,12 +48,12 @@ void tth_cond_wait(tth_cond *cond, tth_lock *lock) {
   --cond->waiters;
 }
 
-static void wake_locked(tth_cond *cond, int count) {
+void tth_cond_wake_all_locked(tth_cond *cond) {
   if (cond->waiters == 0) return;
   atomic_fetch_add_explicit(&cond->sequence, 1, memory_order_relaxed);
-  tth_futex_wake(&cond->sequence, count);
+  tth_futex_wake(&cond->sequence, INT_MAX);
 }
 
-void tth_cond_wake_all_locked(tth_cond *cond) { wake_locked(cond, INT_MAX); }
+void tth_cond_call_one_locked(tth_cond *cond) { atomic_fetch_add_explicit(&cond->sequence, 1, memory_order_relaxed); }
 
-void tth_cond_wake_one_locked(tth_cond *cond) { wake_locked(cond, 1); }
+void tth_cond_wake_one(tth_cond *cond) { tth_futex_wake(&cond->sequence, 1); }

@@ -50,6 +50,10 @@ void tth_cond_wait(tth_cond *cond, tth_lock *lock);
 
 /* Wakes every sleeper. The caller holds the lock, so the owner of the memory cannot be gone yet. */
 void tth_cond_wake_all_locked(tth_cond *cond);
-void tth_cond_wake_one_locked(tth_cond *cond);
+
+/* Wakes one, in two halves: first under the lock, then without it, so that who wakes need not wait for it again. The
+ * second uses the address only, whatever has become of the memory. */
+void tth_cond_call_one_locked(tth_cond *cond);
+void tth_cond_wake_one(tth_cond *cond);
 
 #endif
