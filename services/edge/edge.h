@@ -8,12 +8,14 @@
 
 #include "edge/hangup.h"
 #include "edge/mailbox.h"
+#include "telemetry/telemetry.h"
 
 typedef struct edge_request edge_request;
 
 typedef struct edge {
   int64_t default_timeout_ns, max_timeout_ns, grace_ns, idle_ns;
   tether_client *search;
+  svc_telemetry telemetry;
   struct event_base *base;
   struct evhttp *http;
   edge_mailbox mailbox;

@@ -1,22 +1,19 @@
 /* tether-edge: HTTP in front of the search service.
  *
  *   tether-edge --listen 127.0.0.1:8080 --search ipc:///run/search/search.sock */
-#include <arpa/inet.h>
 #include <event2/buffer.h>
-#include <netinet/in.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "common/log.h"
 #include "common/notify.h"
 #include "common/options.h"
 #include "common/signals.h"
 #include "edge/edge.h"
+#include "telemetry/listen.h"
 
 static const char *listen_at = "127.0.0.1:8080";
 static const char *search_url;
+static svc_telemetry_options telemetry_options;
 static edge front = {.default_timeout_ns = TETHER_SEC,
                      .max_timeout_ns = 30 * TETHER_SEC,
                      .grace_ns = 2 * TETHER_SEC,
@@ -30,6 +27,7 @@ static const svc_option options[] = {
     {"grace", "DURATION", "how long requests may take at shutdown; default 2s", SVC_DURATION, &front.grace_ns},
     {"idle", "DURATION", "how long a connection may be silent, or take nothing of a reply; default 60s", SVC_DURATION,
      &front.idle_ns},
+    SVC_OPTION_LOG_CALLS(telemetry_options),
     {0},
 };
 
@@ -69,36 +67,21 @@ static void on_watchdog(evutil_socket_t fd, short what, void *data) {
 }
 
 static bool listen_http(edge *e) {
-  char host[256];
-  const char *colon = strrchr(listen_at, ':');
-  char *end = NULL;
-  unsigned long port = colon ? strtoul(colon + 1, &end, 10) : 0;
-  if (!colon || end == colon + 1 || *end || port > 65535) {
-    svc_log_note("error", "--listen %s: not of the form HOST:PORT", listen_at);
-    return false;
-  }
-  snprintf(host, sizeof host, "%.*s", (int)(colon - listen_at), listen_at);
-  bound = evhttp_bind_socket_with_handle(e->http, host, (unsigned short)port);
-  if (bound) return true;
-  svc_log_note("error", "cannot listen on %s: %s", listen_at, strerror(errno));
-  return false;
-}
-
-static void log_ready(void) {
-  struct sockaddr_in address = {0};
-  socklen_t len = sizeof address;
-  char url[128], host[INET_ADDRSTRLEN] = "?";
+  char url[128];
   svc_log line;
-  getsockname(evhttp_bound_socket_get_fd(bound), (struct sockaddr *)&address, &len);
-  inet_ntop(AF_INET, &address.sin_addr, host, sizeof host);
-  snprintf(url, sizeof url, "http://%s:%u", host, ntohs(address.sin_port));
+  bound = svc_http_listen(e->http, "listen", listen_at, url);
+  if (!bound) return false;
   svc_log_begin(&line, "ready", NULL);
   svc_log_text(&line, "url", url);
   svc_log_end(&line);
+  return true;
 }
 
 static bool start(edge *e) {
-  tether_client_options client_options = {.backoff_initial_ns = 100 * TETHER_MS, .backoff_max_ns = 2 * TETHER_SEC};
+  tether_client_options client_options = {.backoff_initial_ns = 100 * TETHER_MS,
+                                          .backoff_max_ns = 2 * TETHER_SEC,
+                                          .interceptors = e->telemetry.interceptors};
+  if (!svc_telemetry_open(&e->telemetry, "edge", &telemetry_options)) return false;
   if (tether_client_open(search_url, &client_options, &e->search) != TETHER_OK) return false;
   e->base = event_base_new();
   e->scratch = evbuffer_new();
@@ -119,6 +102,7 @@ static void stop(edge *e) {
   edge_mailbox_fini(&e->mailbox);
   evbuffer_free(e->scratch);
   event_base_free(e->base);
+  svc_telemetry_close(&e->telemetry);
 }
 
 int main(int argc, char **argv) {
@@ -135,7 +119,6 @@ int main(int argc, char **argv) {
   int64_t interval_ns = svc_watchdog_interval_ns();
   const struct timeval interval = edge_timeval(interval_ns);
   if (!watchdog || (interval_ns != TETHER_FOREVER && event_add(watchdog, &interval) != 0)) return 1;
-  log_ready();
   svc_notify("READY=1");
   event_base_dispatch(front.base);
   event_free(watchdog);

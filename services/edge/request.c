@@ -16,7 +16,6 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <stdlib.h>
-#include <tether/trace.h>
 
 #include "common/log.h"
 #include "common/slow.h"
@@ -67,13 +66,15 @@ static void begin_log(svc_log *line, struct evhttp_request *http, const tether_c
   svc_log_number(line, "http", status);
 }
 
-void edge_request_log(const edge_request *r, int status, tether_code code, const tether_cause *cause) {
+void edge_request_log(edge_request *r, int status, tether_code code, const tether_cause *cause) {
   svc_log line;
   begin_log(&line, r->http, r->ctx, status);
   svc_log_outcome(&line, code, cause);
   if (!r->render) edge_stream_log(&line, r);
-  svc_log_duration(&line, "took", tether_now_ns() - r->started_ns);
+  int64_t took_ns = tether_now_ns() - r->started_ns;
+  svc_log_duration(&line, "took", took_ns);
   svc_log_end(&line);
+  edge_span_end(&r->span, r->edge->telemetry.otlp, r->http, status, took_ns);
 }
 
 void edge_refuse(edge *e, struct evhttp_request *http, int status, tether_code code, const char *message) {
@@ -83,6 +84,11 @@ void edge_refuse(edge *e, struct evhttp_request *http, int status, tether_code c
   svc_log_end(&line);
   count_reply(e, http);
   send_json(http, status, edge_json_finish(edge_json_error(code, message, NULL), NULL, 0));
+}
+
+void edge_reply_metrics(edge *e, struct evhttp_request *http) {
+  count_reply(e, http);
+  svc_scrape_reply(http, e->telemetry.metrics);
 }
 
 struct evhttp_request *edge_request_detach(edge_request *r) {
@@ -165,14 +171,6 @@ void edge_cancel_all(edge *e) {
   tether_cause_unref(cause);
 }
 
-static tether_ctx *start_trace(struct evhttp_request *http) {
-  struct evkeyvalq *headers = evhttp_request_get_input_headers(http);
-  const char *traceparent = evhttp_find_header(headers, "traceparent");
-  if (!traceparent) return tether_trace_start(tether_ctx_background(), true, NULL);
-  return tether_trace_continue(tether_ctx_background(), traceparent, evhttp_find_header(headers, "tracestate"),
-                               evhttp_find_header(headers, "baggage"));
-}
-
 edge_request *edge_request_begin(edge *e, struct evhttp_request *http, int64_t timeout_ns, const char *slow) {
   edge_request *r = calloc(1, sizeof *r);
   if (!r) {
@@ -182,7 +180,7 @@ edge_request *edge_request_begin(edge *e, struct evhttp_request *http, int64_t t
   r->edge = e;
   r->http = http;
   r->started_ns = tether_now_ns();
-  r->trace_ctx = start_trace(http);
+  r->trace_ctx = edge_span_begin(&r->span, e->telemetry.otlp, http);
   if (slow) r->value_ctx = tether_ctx_with_value(r->trace_ctx, &svc_slow_key, slow);
   r->ctx = tether_ctx_with_timeout(slow ? r->value_ctx : r->trace_ctx, timeout_ns);
   r->next = e->requests;

@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "edge/edge.h"
+#include "edge/span.h"
 #include "edge/stream.h"
 
 enum { HTTP_CLIENT_CLOSED_REQUEST = 499 };
@@ -17,6 +18,7 @@ struct edge_request {
   tether_ctx *trace_ctx, *value_ctx, *ctx;
   tether_call *call;
   int64_t started_ns;
+  edge_span span;
   json_t *(*render)(const tether_call *call); /* NULL: the reply is a stream */
   bool explain;                               /* the client asked where the time went */
   edge_stream stream;
@@ -31,6 +33,9 @@ void edge_request_release(edge_request *r);
 /* For requests that never became a call. */
 void edge_refuse(edge *e, struct evhttp_request *http, int status, tether_code code, const char *message);
 
+/* Answers with the edge's metrics. */
+void edge_reply_metrics(edge *e, struct evhttp_request *http);
+
 /* Answers in one piece. After this the request has no HTTP side any more. */
 void edge_request_answer(edge_request *r, int status, json_t *body);
 
@@ -44,8 +49,8 @@ void edge_request_fail(edge_request *r);
  * lost. */
 struct evhttp_request *edge_request_detach(edge_request *r);
 
-/* Logs the request, with how many hits of a stream were sent. */
-void edge_request_log(const edge_request *r, int status, tether_code code, const tether_cause *cause);
+/* Logs the request, with how many hits of a stream were sent, and ends its span. */
+void edge_request_log(edge_request *r, int status, tether_code code, const tether_cause *cause);
 
 /* The HTTP status for what a call ended with. */
 int edge_http_status(tether_code code);

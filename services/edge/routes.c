@@ -101,6 +101,9 @@ void edge_on_http(struct evhttp_request *http, void *data) {
     search_in_any_form(e, http, evhttp_uri_get_query(uri));
   else if (strcmp(path, "/healthz") == 0)
     health(e, http);
+  else if (strcmp(path, "/metrics") == 0)
+    edge_reply_metrics(e, http);
   else
-    edge_refuse(e, http, 404, TETHER_NOT_FOUND, "there are /search?q=WORDS&timeout=200ms&limit=20 and /healthz");
+    edge_refuse(e, http, 404, TETHER_NOT_FOUND,
+                "there are /search?q=WORDS&timeout=200ms&limit=20, /healthz and /metrics");
 }

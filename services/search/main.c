@@ -9,12 +9,15 @@
 #include "common/serve.h"
 #include "common/signals.h"
 #include "search/service.h"
+#include "telemetry/telemetry.h"
 
 enum { MERGERS = 4 }; /* threads; they only move messages */
 
 static const char *url;
 static svc_list shard_urls;
 static int64_t grace_ns = 2 * TETHER_SEC;
+static svc_telemetry_options telemetry_options;
+static svc_telemetry telemetry;
 static search_service service = {.reserve_ns = 20 * TETHER_MS};
 
 static const svc_option options[] = {
@@ -23,12 +26,15 @@ static const svc_option options[] = {
     {"reserve", "DURATION", "kept of each budget to deliver the answer; default 20ms, at most a tenth", SVC_DURATION,
      &service.reserve_ns},
     {"grace", "DURATION", "how long running calls may take at shutdown; default 2s", SVC_DURATION, &grace_ns},
+    SVC_OPTION_METRICS(telemetry_options),
+    SVC_OPTION_LOG_CALLS(telemetry_options),
     {0},
 };
 
 static tether_code open_shards(void) {
   /* A shard that restarts should be found again soon: these are a few connections in one cluster. */
-  tether_client_options client_options = {.backoff_initial_ns = 100 * TETHER_MS, .backoff_max_ns = 2 * TETHER_SEC};
+  tether_client_options client_options = {
+      .backoff_initial_ns = 100 * TETHER_MS, .backoff_max_ns = 2 * TETHER_SEC, .interceptors = telemetry.interceptors};
   for (size_t i = 0; i < shard_urls.count; i++) {
     search_shard *shard = &service.shards[i];
     snprintf(shard->name, sizeof shard->name, "shard-%zu", i);
@@ -55,9 +61,11 @@ int main(int argc, char **argv) {
   int signals = svc_signals_open();
   svc_log_open("search");
   tether_server *server = NULL;
-  tether_code code = open_shards();
+  bool told = svc_telemetry_open(&telemetry, "search", &telemetry_options);
+  const tether_server_options server_options = {.interceptors = telemetry.interceptors};
+  tether_code code = told ? open_shards() : TETHER_FAILED_PRECONDITION;
   if (code == TETHER_OK) code = tether_pool_open(MERGERS, &service.mergers);
-  if (code == TETHER_OK) code = tether_server_open(NULL, &server);
+  if (code == TETHER_OK) code = tether_server_open(&server_options, &server);
   if (code == TETHER_OK) code = search_v1_search_register(server, &search_service_table, &service);
   int status = 1;
   if (code == TETHER_OK)
@@ -66,5 +74,6 @@ int main(int argc, char **argv) {
     tether_server_close(server);
   tether_pool_close(service.mergers); /* after the last stream, which the server has waited for */
   close_shards();
+  svc_telemetry_close(&telemetry);
   return status;
 }

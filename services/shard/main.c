@@ -7,10 +7,13 @@
 #include "common/signals.h"
 #include "common/slow.h"
 #include "shard/service.h"
+#include "telemetry/telemetry.h"
 
 static const char *db, *url, *name = "shard";
 static int workers = 8, streams;
 static int64_t grace_ns = 2 * TETHER_SEC;
+static svc_telemetry_options telemetry_options;
+static svc_telemetry telemetry;
 static shard_service service;
 
 static const svc_option options[] = {
@@ -22,6 +25,8 @@ static const svc_option options[] = {
     {"slow", "DURATION", "make every query take this long", SVC_DURATION, &service.slow_ns},
     {"allow-slow", NULL, "let a request ask to be slow (for demonstrations)", SVC_FLAG, &service.allow_slow},
     {"grace", "DURATION", "how long running calls may take at shutdown; default 2s", SVC_DURATION, &grace_ns},
+    SVC_OPTION_METRICS(telemetry_options),
+    SVC_OPTION_LOG_CALLS(telemetry_options),
     {0},
 };
 
@@ -35,11 +40,12 @@ int main(int argc, char **argv) {
   svc_log_open(name);
   service.name = name;
   service.max_streams = streams ? streams : (workers + 1) / 2;
+  if (!svc_telemetry_open(&telemetry, name, &telemetry_options)) return 1;
   if (shard_readers_open(&service.readers, db, workers) != TETHER_OK) return 1;
   svc_log_note("loaded", "%s: %lld packages", db, (long long)service.readers.documents);
 
   const tether_key *const keys[] = {&svc_slow_key, NULL};
-  tether_server_options server_options = {.max_workers = workers, .keys = keys};
+  tether_server_options server_options = {.max_workers = workers, .keys = keys, .interceptors = telemetry.interceptors};
   tether_server *server;
   tether_code code = tether_server_open(&server_options, &server);
   if (code == TETHER_OK) code = search_v1_shard_register(server, &shard_service_table, &service);
@@ -49,5 +55,6 @@ int main(int argc, char **argv) {
   }
   int status = svc_serve(server, url, signals, grace_ns);
   shard_readers_close(&service.readers);
+  svc_telemetry_close(&telemetry);
   return status;
 }

@@ -178,6 +178,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
   tst_mem_net_use(net);
   serve();
   memset(long_text, 'x', sizeof long_text - 1);
+  FUZZ_CHECK(svc_telemetry_open(&front.telemetry, "edge", &(svc_telemetry_options){0}));
   FUZZ_CHECK(tth_client_open_on(&tst_transport_mem, "mem://search", NULL, &front.search) == TETHER_OK);
   tst_link_mem_pump(net);
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -41,7 +41,8 @@ void cluster_start_shard(cluster *c, int i) {
   snprintf(db, sizeof db, "%s/db/shard-%d.db", c->dir, i);
   snprintf(url, sizeof url, "ipc://%s/shard-%d.sock", c->dir, i);
   snprintf(name, sizeof name, "shard-%d", i);
-  const char *const args[] = {"--db", db, "--listen", url, "--name", name, "--allow-slow", "--grace", "300ms", NULL};
+  const char *const args[] = {"--db",         db,        "--listen", url,         "--name",      name,
+                              "--allow-slow", "--grace", "300ms",    "--metrics", "127.0.0.1:0", NULL};
   process_start(&c->shards[i], c->dir, name, "tether-shard", args);
 }
 
@@ -49,11 +50,12 @@ void cluster_start_search(cluster *c) {
   char url[128], shards[CLUSTER_SHARDS][128];
   snprintf(url, sizeof url, "ipc://%s/search.sock", c->dir);
   /* The reserve is a tenth of each budget then: the machine may be busy. */
-  const char *args[7 + 2 * CLUSTER_SHARDS] = {"--listen", url, "--reserve", "1s", "--grace", "500ms"};
+  const char *args[9 + 2 * CLUSTER_SHARDS] = {"--listen", url,     "--reserve", "1s",
+                                              "--grace",  "500ms", "--metrics", "127.0.0.1:0"};
   for (int i = 0; i < CLUSTER_SHARDS; i++) {
     snprintf(shards[i], sizeof shards[i], "ipc://%s/shard-%d.sock", c->dir, i);
-    args[6 + 2 * i] = "--shard";
-    args[7 + 2 * i] = shards[i];
+    args[8 + 2 * i] = "--shard";
+    args[9 + 2 * i] = shards[i];
   }
   process_start(&c->search, c->dir, "search", "tether-search", args);
 }
@@ -67,6 +69,15 @@ static uint16_t start_edge(cluster *c, process *edge, const char *label, const c
   process_start(edge, c->dir, label, "tether-edge", args);
   if (!log_wait(edge, "ready", NULL, NULL, &line)) give_up(c, "no edge");
   if (sscanf(log_value(&line, "url", at), "http://127.0.0.1:%u", &port) != 1) give_up(c, "no port");
+  return (uint16_t)port;
+}
+
+uint16_t cluster_metrics_port(const process *p) {
+  log_line line;
+  char at[256];
+  unsigned port = 0;
+  if (log_wait(p, "metrics", NULL, NULL, &line))
+    (void)sscanf(log_value(&line, "note", at), "http://127.0.0.1:%u", &port);
   return (uint16_t)port;
 }
 

@@ -32,6 +32,9 @@ void cluster_start_search(cluster *c);
 /* Starts another edge, as `edge`, with one more option. Returns its port. */
 uint16_t cluster_start_edge(cluster *c, process *edge, const char *option, const char *value);
 
+/* Where search or a shard serves metrics; 0 if it does not. */
+uint16_t cluster_metrics_port(const process *p);
+
 /* Waits until /healthz has (or has not) `text`; false after PATIENCE_MS. */
 bool cluster_wait_health(const cluster *c, const char *text, bool has);
 

@@ -32,7 +32,10 @@ static void become(const process *p, const char *path, const char *const args[])
 
 void process_start(process *p, const char *dir, const char *label, const char *program, const char *const args[]) {
   char path[512];
-  snprintf(path, sizeof path, "%s/%s", TESTS_SERVICES_PROGRAMS, program);
+  if (*program == '/')
+    snprintf(path, sizeof path, "%s", program);
+  else
+    snprintf(path, sizeof path, "%s/%s", TESTS_SERVICES_PROGRAMS, program);
   snprintf(p->log, sizeof p->log, "%s/%s.log", dir, label);
   snprintf(p->out, sizeof p->out, "%s/%s.out", dir, label);
   unlink(p->log);

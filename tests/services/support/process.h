@@ -16,8 +16,8 @@ typedef struct process {
   char out[256]; /* file with its standard output */
 } process;
 
-/* Starts a program of the services by its name; `args` is NULL-terminated, without the name. It dies with this process.
- * Its output goes to `dir`/`label`.log and .out. */
+/* Starts a program of the services by its name, or another by its whole path; `args` is NULL-terminated, without the
+ * name. It dies with this process. Its output goes to `dir`/`label`.log and .out. */
 void process_start(process *p, const char *dir, const char *label, const char *program, const char *const args[]);
 
 /* Waits until it has ended: its exit code; 128 + the signal that killed it; -1 if it still runs after PATIENCE_MS. */
