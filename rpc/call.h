@@ -120,6 +120,7 @@ struct tether_call {
       _Atomic bool lost;      /* with its connection */
       tth_recorder *recorder; /* NULL: nothing is noted */
       int64_t deadline_ns, arrived_ns, began_ns, ended_ns;
+      int64_t expected_ns;    /* what it counts for in the queue, if the server sheds */
       _Atomic int64_t cut_ns; /* when a cancel came; 0: none did */
       struct tth_route *route;
       tether_ctx *wait_ctx; /* bounds a cancel that waits for the tree below */

@@ -13,6 +13,9 @@
 #include "rpc/tls.h"
 #include "rpc/trace.h"
 
+/* Threads for handlers. */
+#define WORKERS 64
+
 /* Connections beyond the limit that are being told so; more are closed without a word. */
 #define TURNED_AWAY_MOST 64
 
@@ -33,6 +36,13 @@ static void read_life(tether_server *server, const tether_server_options *option
   server->max_connections = options->max_connections;
 }
 
+static void read_admission(tether_server *server, const tether_server_options *options) {
+  server->admission.max_calls = options->max_calls;
+  server->admission.by_deadline = options->deadline_admission;
+  server->admission.workers = options->max_workers > 0 ? options->max_workers : WORKERS;
+  server->sheds = options->max_calls > 0 || options->deadline_admission;
+}
+
 tether_code tth_server_open_on(const tth_transport *transport, const tether_server_options *options,
                                tether_server **result) {
   static const tether_server_options defaults;
@@ -46,8 +56,9 @@ tether_code tth_server_open_on(const tth_transport *transport, const tether_serv
   server->deadline_required = options->deadline_required;
   server->interceptors = options->interceptors && *options->interceptors ? options->interceptors : NULL;
   read_life(server, options);
+  read_admission(server, options);
   tether_code code = options->tls ? tth_tls_open(options->tls, false, &server->tls) : TETHER_OK;
-  if (code == TETHER_OK) code = tether_pool_open(options->max_workers > 0 ? options->max_workers : 64, &server->pool);
+  if (code == TETHER_OK) code = tether_pool_open(server->admission.workers, &server->pool);
   if (code != TETHER_OK) {
     tth_tls_unref(server->tls);
     free(server);
@@ -91,6 +102,17 @@ tth_route *tth_server_route(const tether_server *server, const char *path) {
   return found ? &server->routes[at] : NULL;
 }
 
+/* What recent calls of so many methods needed; the server frees it. */
+static tth_need *add_needs(tether_server *server, size_t count) {
+  tth_needs *needs = calloc(1, sizeof *needs + count * sizeof needs->of[0]);
+  if (!needs) return NULL;
+  needs->count = count;
+  for (size_t i = 0; i < count; i++) tth_need_init(&needs->of[i]);
+  needs->next = server->needs;
+  server->needs = needs;
+  return needs->of;
+}
+
 tether_code tether_server_add(tether_server *server, const tether_served_method *methods, size_t count,
                               const void *service, void *data) {
   pthread_mutex_lock(&server->mu);
@@ -106,11 +128,14 @@ tether_code tether_server_add(tether_server *server, const tether_served_method 
   tth_route *grown = realloc(server->routes, (server->route_count + count) * sizeof *grown);
   if (!grown && count) return TETHER_RESOURCE_EXHAUSTED;
   server->routes = grown;
+  tth_need *needs = NULL;
+  if (server->admission.by_deadline && count && !(needs = add_needs(server, count))) return TETHER_RESOURCE_EXHAUSTED;
   for (size_t i = 0; i < count; i++) {
     size_t at = find_route(server, methods[i].method->path, &found);
     memmove(&server->routes[at + 1], &server->routes[at], (server->route_count - at) * sizeof *server->routes);
     server->routes[at] =
         (tth_route){.method = methods[i].method, .handler = methods[i].handler, .service = service, .data = data};
+    if (needs) server->routes[at].need = &needs[i];
     server->route_count++;
   }
   return TETHER_OK;
@@ -290,6 +315,7 @@ tether_code tether_server_get_stats(tether_server *server, const char *path, tet
     sum.started += atomic_load(&route->started);
     sum.running += atomic_load(&route->running);
     sum.wasted_ns = tether_time_add(sum.wasted_ns, atomic_load(&route->wasted_ns));
+    sum.sheds += atomic_load(&route->sheds);
   }
   if (!found) return TETHER_NOT_FOUND;
   pthread_mutex_lock(&server->mu);

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <tether/pool.h>
 
+#include "rpc/admission.h"
 #include "rpc/call.h"
 
 /* What a path is served by. */
@@ -17,7 +18,16 @@ typedef struct tth_route {
   _Atomic uint64_t started;
   _Atomic uint32_t running;
   _Atomic int64_t wasted_ns;
+  _Atomic uint64_t sheds;
+  tth_need *need; /* NULL: the server does not shed by deadline */
 } tth_route;
+
+/* Of the methods that were added together. */
+typedef struct tth_needs {
+  struct tth_needs *next;
+  size_t count;
+  tth_need of[];
+} tth_needs;
 
 struct tether_server {
   const tth_transport *transport;
@@ -31,10 +41,13 @@ struct tether_server {
   tth_life_limits life;
   int64_t age_ns;
   uint32_t max_connections; /* 0: any */
+  bool sheds;               /* admission may say no */
+  tth_admission admission;
 
   /* fixed once listening */
   tth_route *routes; /* sorted by path */
   size_t route_count;
+  tth_needs *needs;
 
   pthread_mutex_t mu;
   pthread_cond_t changed; /* on CLOCK_MONOTONIC */
@@ -62,6 +75,16 @@ tth_route *tth_server_route(const tether_server *server, const char *path);
 /* The call's HEADERS are being read; it has ended. */
 void tth_server_call_added(tether_server *server, tether_call *call);
 void tth_server_call_gone(tether_server *server, tether_call *call);
+
+/* Where admission looks at a call, if the server sheds (server_admission.c). NULL, or why it is shed: on arrival; when
+ * a worker has it. */
+TETHER_MUST_USE const char *tth_server_call_arrives(tether_call *call);
+TETHER_MUST_USE const char *tth_server_call_starts(tether_call *call);
+
+/* It goes to the pool: _starts follows, then _returned on the worker. Its handler ran, and the results are written. */
+void tth_server_call_queued(tether_call *call);
+void tth_server_call_returned(tether_call *call);
+void tth_server_call_took(tether_call *call);
 
 /* Calls in flight, for tests. */
 size_t tth_server_calls(tether_server *server);

@@ -150,16 +150,18 @@ static void complete_after_below(tether_call *call, int64_t wait_ns) {
   tth_recorder_when_closed(call->s.recorder, on_below_closed, call);
 }
 
-void tth_server_call_end(tether_call *call, tether_code code, const char *message) {
+/* `given` is the cause if the context has not ended. */
+static void end_with_cause(tether_call *call, tether_code code, const char *message, const tether_cause *given) {
   if (!tth_call_try_end(call)) return;
   const tether_cause *cause = NULL;
   call->code = final_code(call, code, &message, &cause);
-  call->cause = cause ? tether_cause_ref(cause) : NULL;
+  if (cause || given) call->cause = tether_cause_ref(cause ? cause : given);
   tth_call_set_message(call, message);
   call->s.ended_ns = tether_now_ns();
   if (call->s.began_ns) {
     atomic_fetch_add_explicit(&call->s.route->wasted_ns, tth_server_call_wasted_ns(call), memory_order_relaxed);
     atomic_fetch_sub_explicit(&call->s.route->running, 1, memory_order_relaxed);
+    if (call->s.server->sheds) tth_server_call_took(call);
   }
   /* Whatever the handler started under its context ends with it. */
   tether_ctx_cancel(call->root);
@@ -168,6 +170,17 @@ void tth_server_call_end(tether_call *call, tether_code code, const char *messag
     complete_after_below(call, wait_ns);
   else
     complete(call);
+}
+
+void tth_server_call_end(tether_call *call, tether_code code, const char *message) {
+  end_with_cause(call, code, message, NULL);
+}
+
+/* Ends a call that is not taken on. */
+static void shed(tether_call *call, const char *why) {
+  tether_cause *cause = tether_cause_new(TETHER_CAUSE_SHED, NULL, why);
+  end_with_cause(call, TETHER_RESOURCE_EXHAUSTED, why, cause);
+  tether_cause_unref(cause);
 }
 
 /* Ends a call whose handler has not been given it; false: the handler has it. */
@@ -327,7 +340,13 @@ static void run_handler(tether_call *call) {
 
 static void run_task(tether_task *task) {
   tether_call *call = CONTAINER(task, tether_call, s.task);
-  run_handler(call);
+  bool sheds = call->s.server->sheds;
+  const char *why = sheds ? tth_server_call_starts(call) : NULL;
+  if (why)
+    shed(call, why);
+  else
+    run_handler(call);
+  if (sheds) tth_server_call_returned(call);
   tether_call_unref(call);
 }
 
@@ -350,6 +369,7 @@ static void dispatch(tether_call *call) {
     return;
   }
   tether_call_ref(call);
+  if (call->s.server->sheds) tth_server_call_queued(call);
   call->s.task.run = run_task;
   tether_executor *pool = tether_pool_executor(call->s.server->pool);
   pool->submit(pool, &call->s.task);
@@ -402,6 +422,11 @@ static void on_headers(tether_call *call, const tth_event *event, const tether_l
   code = equip(call, limits);
   if (code != TETHER_OK) {
     end_unhandled(call, code, "out of memory");
+    return;
+  }
+  const char *full = call->s.server->sheds ? tth_server_call_arrives(call) : NULL;
+  if (full) {
+    if (!atomic_exchange(&call->s.taken, true)) shed(call, full);
     return;
   }
   if (event->end) on_end(call);

@@ -131,6 +131,10 @@ void tether_server_close(tether_server *server) {
   pthread_mutex_destroy(&server->mu);
   tth_tls_unref(server->tls);
   free(server->routes);
+  for (tth_needs *needs; (needs = server->needs); free(needs)) {
+    server->needs = needs->next;
+    for (size_t i = 0; i < needs->count; i++) tth_need_fini(&needs->of[i]);
+  }
   tth_large_clear();
   free(server);
 }

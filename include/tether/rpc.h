@@ -117,6 +117,12 @@ typedef struct tether_server_options {
   int64_t max_connection_age_grace_ns; /* and its calls cut after so much more; default never */
   int64_t handshake_timeout_ns;        /* to be ready for calls; default 10 s */
   uint32_t max_connections;            /* at once; more are told so and closed; default: no limit */
+
+  /* Overload (docs/overload.md): calls that are not taken on end RESOURCE_EXHAUSTED with cause SHED, and have run
+   * nothing. */
+  uint32_t max_calls;      /* at once, on all connections; default: no limit */
+  bool deadline_admission; /* unary calls that, as recent ones of their method went, cannot end in time, are shed on
+                              arrival or before their handler begins */
 } tether_server_options;
 
 /* Options of one call. NULL or zero fields mean the default. */
@@ -382,6 +388,7 @@ typedef struct tether_server_stats {
   uint64_t started;             /* handlers */
   uint32_t running;             /* of them, now */
   int64_t wasted_ns;            /* time handlers worked on after their context had ended */
+  uint64_t sheds;               /* calls that were not taken on: max_calls, deadline_admission */
 } tether_server_stats;
 
 /* Of one method, or of the whole server if `path` is NULL. TETHER_NOT_FOUND: no such method. */
