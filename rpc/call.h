@@ -117,6 +117,8 @@ struct tether_call {
       bool deferred;
       bool initial_sent;
       bool explain, detached;
+      bool expecting;         /* `after` ends the call if its request does not come in time */
+      size_t held_bytes;      /* of its request, counted for the connection */
       _Atomic bool lost;      /* with its connection */
       tth_recorder *recorder; /* NULL: nothing is noted */
       int64_t deadline_ns, arrived_ns, began_ns, ended_ns;
@@ -125,7 +127,7 @@ struct tether_call {
       struct tth_route *route;
       tether_ctx *wait_ctx; /* bounds a cancel that waits for the tree below */
       tether_after wait_after;
-      tether_after after; /* streams: on root, from the handler's start to the end */
+      tether_after after; /* on root. Streams: from the handler's start to the end; else see `expecting` */
       char *fail_message; /* set by the handler */
     } s;
   };

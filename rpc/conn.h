@@ -95,8 +95,9 @@ size_t tth_conn_out_bytes(tth_conn *conn);
 /* The owner may chain its connections through this. */
 typedef struct tth_conn_node {
   tth_conn *prev, *next;
-  bool announced; /* to interceptors; only in events */
-  bool draining;  /* server: a drain waits for DRAINED */
+  bool announced;            /* to interceptors; only in events */
+  bool draining;             /* server: a drain waits for DRAINED */
+  _Atomic size_t held_bytes; /* server: of requests that handlers have, or will have */
 } tth_conn_node;
 tth_conn_node *tth_conn_node_of(tth_conn *conn);
 

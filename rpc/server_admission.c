@@ -39,9 +39,10 @@ const char *tth_server_call_starts(tether_call *call) {
   atomic_fetch_add_explicit(&admission->busy, 1, memory_order_relaxed);
   if (!by_deadline(call)) return NULL;
   int64_t now_ns = tether_now_ns(), left = left_ns(call, now_ns);
-  const char *why = counted(call, tth_admission_starts(admission, call->s.route->need, left, now_ns));
+  /* Once its time is over it ends by that. */
+  const char *why = left > 0 ? tth_admission_starts(admission, call->s.route->need, left, now_ns) : NULL;
   if (why || left <= 0) tth_need_dropped(call->s.route->need, now_ns - call->s.arrived_ns, now_ns);
-  return why;
+  return counted(call, why);
 }
 
 void tth_server_call_returned(tether_call *call) {

@@ -121,6 +121,7 @@ static void complete(tether_call *call) {
   tth_conn_unlock(call->conn);
   if (stuck) tth_conn_close(call->conn);
   tth_out_free(out);
+  if (call->s.held_bytes > 0) atomic_fetch_sub(&tth_conn_node_of(call->conn)->held_bytes, call->s.held_bytes);
   tth_call_ended(call);
   tth_server_call_gone(call->s.server, call);
   if (unref) tether_call_unref(call);
@@ -357,9 +358,34 @@ static void on_ctx_done(void *data) {
   tether_call_unref(call);
 }
 
+/* The time was over, or something else ended the context, before the request was there. */
+static void on_unfed(void *data) {
+  tether_call *call = data;
+  end_unhandled(call, TETHER_DEADLINE_EXCEEDED, "the deadline passed before the request had come");
+  tether_call_unref(call);
+}
+
+/* Its request is not in the batch with its headers, and may never come: the deadline ends it all the same. */
+static void expect_request(tether_call *call) {
+  tether_call_ref(call);
+  call->s.expecting = true;
+  tether_ctx_after_func(call->root, &call->s.after, NULL, on_unfed, call);
+}
+
+/* The request has come. False: too late, on_unfed has run or does. */
+static bool stop_expecting(tether_call *call) {
+  if (!tether_after_stop(&call->s.after)) return false;
+  tether_call_unref(call);
+  return true;
+}
+
 /* Gives the call to its handler, unless it has ended. */
 static void dispatch(tether_call *call) {
   if (atomic_exchange(&call->s.taken, true)) return;
+  if (call->s.expecting && !stop_expecting(call)) {
+    tth_server_call_end(call, TETHER_CANCELLED, NULL);
+    return;
+  }
   if (call->pipe) {
     tether_call_ref(call); /* until the context ends, which it does with the call at the latest */
     tether_ctx_after_func(call->root, &call->s.after, NULL, on_ctx_done, call);
@@ -429,8 +455,24 @@ static void on_headers(tether_call *call, const tth_event *event, const tether_l
     if (!atomic_exchange(&call->s.taken, true)) shed(call, full);
     return;
   }
+  bool streams = tth_method_is(call->method, TETHER_METHOD_CLIENT_STREAMING);
+  if (!event->whole && !event->end && !streams && call->s.deadline_ns != TETHER_FOREVER) expect_request(call);
   if (event->end) on_end(call);
-  if (tth_method_is(call->method, TETHER_METHOD_CLIENT_STREAMING)) dispatch(call);
+  if (streams) dispatch(call);
+}
+
+/* Requests that do not fit into their calls count for their connection. False: it holds too much. */
+static bool hold(tether_call *call, const tether_limits *limits) {
+  size_t bytes = call->arena.used_bytes, most = 4 * limits->connection_window_bytes;
+  if (bytes <= TTH_CALL_INLINE) return true;
+  if (most < limits->max_unpacked_bytes + TTH_METADATA_MOST) most = limits->max_unpacked_bytes + TTH_METADATA_MOST;
+  _Atomic size_t *held = &tth_conn_node_of(call->conn)->held_bytes;
+  if (atomic_fetch_add_explicit(held, bytes, memory_order_relaxed) + bytes <= most) {
+    call->s.held_bytes = bytes;
+    return true;
+  }
+  atomic_fetch_sub_explicit(held, bytes, memory_order_relaxed);
+  return false;
 }
 
 /* The one request of a method whose client does not stream. */
@@ -442,10 +484,14 @@ static void on_request(tether_call *call, const tth_event *event, const tether_l
     code = tth_call_unpack(call, call->method->request, event->bytes, event->len, limits->max_unpacked_bytes, reason,
                            sizeof reason, &call->request);
     tth_call_consumed(call, event->cost);
-    if (code == TETHER_OK)
-      tth_intercept_message(call, false, event->len);
-    else
+    if (code != TETHER_OK) {
       snprintf(why, sizeof why, "the request cannot be unpacked: %s", reason);
+    } else if (!hold(call, limits)) {
+      code = TETHER_RESOURCE_EXHAUSTED;
+      snprintf(why, sizeof why, "the calls on this connection hold as much in requests as they may");
+    } else {
+      tth_intercept_message(call, false, event->len);
+    }
   }
   if (code != TETHER_OK)
     end_unhandled(call, code, why);
@@ -502,55 +548,4 @@ void tth_server_call_event(tether_call *call, tth_event *event, const tether_lim
     default:
       break;
   }
-}
-
-/* ---- For handlers -------------------------------------------------------------------------- */
-
-tether_code tether_call_fail(tether_call *call, tether_code code, const char *format, ...) {
-  bool known = code > TETHER_OK && code <= TETHER_UNAUTHENTICATED;
-  va_list args;
-  va_start(args, format);
-  bool refused = call->intercept && tth_intercept_refusal(call, format, args);
-  va_end(args);
-  if (refused || call->role != TTH_SERVER) return known ? code : TETHER_UNKNOWN;
-  char *message = NULL;
-  va_start(args, format);
-  if (vasprintf(&message, format, args) < 0) message = NULL;
-  va_end(args);
-  free(call->s.fail_message);
-  call->s.fail_message = message;
-  return known ? code : TETHER_UNKNOWN;
-}
-
-/* More entries than this in one list are refused (encode.c sends that many). */
-#define ENTRIES_MAX 64
-
-static tether_code add(tether_metadata **list, const char *key, const void *value, size_t len) {
-  if (!*list && !(*list = tether_metadata_new())) return TETHER_RESOURCE_EXHAUSTED;
-  if (tether_metadata_count(*list) >= ENTRIES_MAX) return TETHER_RESOURCE_EXHAUSTED;
-  return tth_metadata_add_any(*list, key, value, len);
-}
-
-tether_code tether_call_add_initial(tether_call *call, const char *key, const void *value, size_t len) {
-  if (call->role != TTH_SERVER || call->s.initial_sent || !tth_call_is_running(call)) return TETHER_FAILED_PRECONDITION;
-  return add(&call->initial, key, value, len);
-}
-
-tether_code tether_call_add_trailer(tether_call *call, const char *key, const void *value, size_t len) {
-  if (call->role != TTH_SERVER || !tth_call_is_running(call)) return TETHER_FAILED_PRECONDITION;
-  return add(&call->trailers, key, value, len);
-}
-
-ProtobufCMessage *tether_call_defer(tether_call *call) {
-  if (call->role != TTH_SERVER) return NULL;
-  if (!call->s.deferred) tether_call_ref(call);
-  call->s.deferred = true;
-  return call->reply;
-}
-
-void tether_call_finish(tether_call *call, tether_code code) {
-  if (call->role != TTH_SERVER) return;
-  bool known = code >= TETHER_OK && code <= TETHER_UNAUTHENTICATED;
-  tth_server_call_end(call, known ? code : TETHER_UNKNOWN, code == TETHER_OK ? NULL : call->s.fail_message);
-  tether_call_unref(call);
 }

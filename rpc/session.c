@@ -127,6 +127,13 @@ static bool take_tombstone(tth_session *session, uint32_t id) {
   return false;
 }
 
+/* Whether the next frame is this stream's only message, as for most unary calls. */
+static bool message_follows(const tth_session *session, uint32_t stream) {
+  tth_frame next;
+  return session->input_len > 0 && tth_frame_get(session->input, session->input_len, &next) &&
+         next.type == TTH_MESSAGE && next.stream == stream && next.flags == TTH_FLAG_END;
+}
+
 /* A new stream at the server. Refused ones are answered here and give no event. */
 static bool on_request(tth_session *session, const tth_frame *frame, tth_event *event) {
   if (frame->stream == 0 || !tth_id_is_newer(frame->stream, session->last_stream))
@@ -168,7 +175,8 @@ static bool on_request(tth_session *session, const tth_frame *frame, tth_event *
                        .bytes = frame->payload,
                        .len = frame->length,
                        .came_ns = session->input_ns,
-                       .end = stream->ended};
+                       .end = stream->ended,
+                       .whole = message_follows(session, stream->id)};
   return true;
 }
 

@@ -133,6 +133,7 @@ typedef struct tth_event {
   uint8_t *owned;       /* to be freed by the receiver of the event */
   size_t cost;          /* MESSAGE: unless 0 to be given to tth_session_consumed when the message has been used */
   bool end;             /* the peer sends nothing more on this stream (TRAILERS aside) */
+  bool whole;           /* server, HEADERS: the one message of the stream is in the same batch, right behind */
   uint32_t stream_id;   /* TRAILERS */
   int64_t left_ns;      /* TRAILERS: when the stream's HEADERS left */
   int64_t came_ns;      /* HEADERS of a request: when they came */

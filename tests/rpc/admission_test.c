@@ -287,7 +287,8 @@ static void a_queue_beyond_what_can_be_served_is_shed_and_the_rest_served(void *
   assert_int_equal(ended[TETHER_OK] + ended[TETHER_RESOURCE_EXHAUSTED] + ended[TETHER_DEADLINE_EXCEEDED], MANY);
   assert_true(ended[TETHER_RESOURCE_EXHAUSTED] >= MANY / 2); /* a second has 100 handlers' times at most */
   assert_true(ended[TETHER_OK] > 0);
-  assert_int_equal(ended[TETHER_RESOURCE_EXHAUSTED], shed_by(&s));
+  /* The caller's time may have been over before it learnt of it. */
+  assert_in_range(shed_by(&s), ended[TETHER_RESOURCE_EXHAUSTED], MANY - ended[TETHER_OK]);
   close_shedding(&s);
 }
 
