@@ -95,6 +95,26 @@ void bench_count_wait(bench_counter counter, int64_t value) {
   }
 }
 
+/* ---- TLS ----------------------------------------------------------------------------------- */
+
+#define TLS_DIR "BENCH_TLS_DIR"
+
+const char *bench_tls_file(const char *name) {
+  char *path = NULL;
+  if (asprintf(&path, "%s/%s", getenv(TLS_DIR), name) < 0) bench_fail("out of memory");
+  return path; /* for as long as the process lives */
+}
+
+static void make_certificate(const char *dir) {
+  char command[512];
+  setenv(TLS_DIR, dir, 1);
+  snprintf(command, sizeof command,
+           "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=bench "
+           "-addext subjectAltName=IP:127.0.0.1 -keyout %s/key -out %s/cert 2>/dev/null",
+           dir, dir);
+  if (system(command) != 0) bench_fail("no certificate: is openssl installed?");
+}
+
 /* ---- The servers' processes ---------------------------------------------------------------- */
 
 void bench_serve_until_told(uint16_t port) {
@@ -143,12 +163,12 @@ static void servers_start(struct server *servers, char **argv, const bench_optio
   const char *next = NULL;
   for (int hop = options->hops - 1; hop >= 0; hop--) {
     struct server *server = &servers[hop];
-    if (options->tcp)
+    if (options->tcp || options->tls)
       snprintf(server->address, ADDRESS_SIZE, "127.0.0.1:0");
     else
       snprintf(server->address, ADDRESS_SIZE, "%s/%d", dir, hop);
     server_start(server, argv, hop, next);
-    if (options->tcp) snprintf(server->address, ADDRESS_SIZE, "127.0.0.1:%u", shared->port);
+    if (shared->port) snprintf(server->address, ADDRESS_SIZE, "127.0.0.1:%u", shared->port);
     snprintf(server->relay, ADDRESS_SIZE, "%s", server->address);
     if (options->delay_ms > 0) {
       snprintf(server->relay, ADDRESS_SIZE, "%s/relay%d", dir, hop);
@@ -172,6 +192,10 @@ static void clean_up(void) {
   for (int hop = 0; hop < HOPS_MAX; hop++) {
     unlink(made.servers[hop].address);
     unlink(made.servers[hop].relay);
+  }
+  if (getenv(TLS_DIR)) {
+    unlink(bench_tls_file("key"));
+    unlink(bench_tls_file("cert"));
   }
   rmdir(made.dir);
 }
@@ -249,6 +273,7 @@ static const struct known {
     {"--seconds", SECONDS, offsetof(bench_options, seconds)},
     {"--bytes", NUMBER, offsetof(bench_options, bytes)},
     {"--tcp", FLAG, offsetof(bench_options, tcp)},
+    {"--tls", FLAG, offsetof(bench_options, tls)},
     {"--threads", FLAG, offsetof(bench_options, threads)},
     {"--pooled", FLAG, offsetof(bench_options, pooled)},
     {"--explain", FLAG, offsetof(bench_options, explain)},
@@ -311,6 +336,7 @@ int bench_main(int argc, char **argv, const bench_program *program) {
   snprintf(made.dir, sizeof made.dir, "/tmp/tether-bench-XXXXXX");
   if (!mkdtemp(made.dir)) bench_fail("mkdtemp: %s", strerror(errno));
   made.owner = getpid();
+  if (options.tls) make_certificate(made.dir);
   if (atexit(clean_up) != 0) bench_fail("atexit");
   servers_start(servers, argv, &options, made.dir);
   options.address = servers[0].relay;

@@ -33,6 +33,7 @@ typedef struct bench_options {
   double seconds;
   int bytes;       /* of the payload */
   bool tcp;        /* over 127.0.0.1 instead of a unix socket */
+  bool tls;        /* over TLS on 127.0.0.1, see bench_tls_file */
   bool threads;    /* in_flight threads that block instead of callbacks */
   bool pooled;     /* the handler may block: it does not run on an I/O thread */
   bool explain;    /* calls ask for their ledger */
@@ -67,6 +68,9 @@ void bench_serve_until_told(uint16_t port);
 
 /* Prints the message and ends the process with status 1. */
 void bench_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+
+/* The file with the run's certificate, which is its own authority, or with its key. */
+const char *bench_tls_file(const char *name); /* "cert" or "key" */
 
 /* Makes one call after the other: a warm-up, then options->seconds of which each call is timed. */
 void bench_one_by_one(bench_run *run, void (*call)(void *data), void *data);

@@ -15,9 +15,8 @@ static tether_code repeat(const tether_ctx *ctx, tether_call *call, const Bench_
 
 static void serve(const bench_options *options) {
   static const bench_v1_echo_service service = {.repeat = repeat};
-  tether_server *server;
-  if (tether_server_open(NULL, &server) != TETHER_OK || bench_v1_echo_register(server, &service, NULL) != TETHER_OK)
-    bench_fail("no server");
+  tether_server *server = ours_server(options);
+  if (bench_v1_echo_register(server, &service, NULL) != TETHER_OK) bench_fail("no service");
   ours_serve(options, server, NULL);
 }
 

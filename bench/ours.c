@@ -3,10 +3,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tether/tls.h>
 
 static const char *url_of(const bench_options *options, const char *address, char *url, size_t size) {
-  snprintf(url, size, "%s://%s", options->tcp ? "tcp" : "ipc", address);
+  snprintf(url, size, "%s://%s", options->tls ? "tls+tcp" : options->tcp ? "tcp" : "ipc", address);
   return url;
+}
+
+tether_server *ours_server(const bench_options *options) {
+  tether_server *server;
+  tether_server_options ours = {0};
+  tether_tls tls = {0};
+  if (options->tls) {
+    tls = (tether_tls){.cert_file = bench_tls_file("cert"), .key_file = bench_tls_file("key")};
+    ours.tls = &tls;
+  }
+  if (tether_server_open(&ours, &server) != TETHER_OK) bench_fail("no server");
+  return server;
 }
 
 void ours_serve(const bench_options *options, tether_server *server, void (*on_end)(void)) {
@@ -21,7 +34,13 @@ void ours_serve(const bench_options *options, tether_server *server, void (*on_e
 tether_client *ours_client(const bench_options *options, const char *address) {
   char url[128];
   tether_client *client;
-  if (tether_client_open(url_of(options, address, url, sizeof url), NULL, &client) != TETHER_OK)
+  tether_client_options ours = {0};
+  tether_tls tls = {0};
+  if (options->tls) {
+    tls.ca_file = bench_tls_file("cert");
+    ours.tls = &tls;
+  }
+  if (tether_client_open(url_of(options, address, url, sizeof url), &ours, &client) != TETHER_OK)
     bench_fail("no client of %s", address);
   return client;
 }

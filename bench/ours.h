@@ -5,6 +5,9 @@
 #include "bench.tether.h"
 #include "bench/harness.h"
 
+/* A server without services. */
+tether_server *ours_server(const bench_options *options);
+
 /* Listens at the options' address, serves until told to end, and closes the server. `on_end`, which may be NULL, is
  * called before that. */
 void ours_serve(const bench_options *options, tether_server *server, void (*on_end)(void));

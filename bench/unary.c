@@ -31,9 +31,8 @@ static tether_code echo(const tether_ctx *ctx, tether_call *call, const Bench__V
 
 static void serve(const bench_options *options) {
   static const bench_v1_echo_service service = {.unary = echo, .pooled = echo};
-  tether_server *server;
-  if (tether_server_open(NULL, &server) != TETHER_OK || bench_v1_echo_register(server, &service, NULL) != TETHER_OK)
-    bench_fail("no server");
+  tether_server *server = ours_server(options);
+  if (bench_v1_echo_register(server, &service, NULL) != TETHER_OK) bench_fail("no service");
   ours_serve(options, server, NULL);
 }
 
