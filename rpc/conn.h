@@ -92,12 +92,13 @@ const tether_limits *tth_conn_peer_limits(const tth_conn *conn);
 /* The size of its send buffer, for tests. */
 size_t tth_conn_out_bytes(tth_conn *conn);
 
-/* The owner may chain its connections through this. */
+/* For the owner, under its lock. */
 typedef struct tth_conn_node {
   tth_conn *prev, *next;
-  bool announced;            /* to interceptors; only in events */
-  bool draining;             /* server: a drain waits for DRAINED */
-  _Atomic size_t held_bytes; /* server: of requests that handlers have, or will have */
+  bool announced;                  /* to interceptors; only in events */
+  bool draining;                   /* server: a drain waits for DRAINED */
+  _Atomic size_t held_bytes;       /* server: of requests that handlers have, or will have */
+  uint64_t answered[TETHER_CODES]; /* server: this connection's calls, by the status on record */
 } tth_conn_node;
 tth_conn_node *tth_conn_node_of(tth_conn *conn);
 

@@ -158,17 +158,23 @@ static void drained_locked(tether_server *server, tth_conn *conn) {
   if (--server->draining == 0) pthread_cond_broadcast(&server->changed);
 }
 
+/* The client has the last word, on its own calls: it moves no more of a status than this connection was answered. */
+static void on_verdict(tether_server *server, tth_conn *conn, tether_code from, tether_code to) {
+  uint64_t *answered = tth_conn_node_of(conn)->answered;
+  pthread_mutex_lock(&server->mu);
+  if (answered[from] > 0) {
+    answered[from]--;
+    answered[to]++;
+    server->ended[from]--;
+    server->ended[to]++;
+  }
+  pthread_mutex_unlock(&server->mu);
+}
+
 static void on_event(void *owner, tth_conn *conn, tth_event *event) {
   tether_server *server = owner;
   if (event->type == TTH_EVENT_HELLO) tth_intercept_connected(server->interceptors, conn, true);
-  if (event->type == TTH_EVENT_VERDICT) {
-    pthread_mutex_lock(&server->mu);
-    if (server->ended[event->from] > 0) {
-      server->ended[event->from]--;
-      server->ended[event->to]++;
-    }
-    pthread_mutex_unlock(&server->mu);
-  }
+  if (event->type == TTH_EVENT_VERDICT) on_verdict(server, conn, event->from, event->to);
   if (event->type == TTH_EVENT_DRAINED) {
     pthread_mutex_lock(&server->mu);
     drained_locked(server, conn);
@@ -301,6 +307,7 @@ void tth_server_call_gone(tether_server *server, tether_call *call) {
   *(call->s.prev ? &call->s.prev->s.next : &server->calls_first) = call->s.next;
   if (call->s.next) call->s.next->s.prev = call->s.prev;
   server->ended[call->code]++;
+  tth_conn_node_of(call->conn)->answered[call->code]++;
   if (--server->calls == 0) pthread_cond_broadcast(&server->changed);
   pthread_mutex_unlock(&server->mu);
 }

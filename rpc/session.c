@@ -325,7 +325,10 @@ static bool on_verdict(tth_session *session, const tth_frame *frame, tth_event *
     *event = (tth_event){.type = TTH_EVENT_VERDICT, .from = (tether_code)verdict->from, .to = (tether_code)verdict->to};
   parsed = parsed && verdict->from <= TETHER_UNAUTHENTICATED && verdict->to <= TETHER_UNAUTHENTICATED;
   tth_arena_fini(&arena);
-  return parsed || broken(session, event, "a VERDICT that does not parse");
+  if (!parsed) return broken(session, event, "a VERDICT that does not parse");
+  bool answered = frame->stream != 0 && !tth_id_is_newer(frame->stream, session->last_stream) &&
+                  !tth_streams_find(&session->streams, frame->stream);
+  return answered || broken(session, event, "a VERDICT on a stream that was not answered");
 }
 
 static bool on_cancel(tth_session *session, const tth_frame *frame, tth_event *event) {

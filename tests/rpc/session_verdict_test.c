@@ -34,6 +34,25 @@ static tth_session *greeted(tth_role role) {
   return session;
 }
 
+/* A server that has answered the streams up to `last`; a client skips what that takes. */
+static tth_session *answered(tth_role role, uint32_t last) {
+  tth_session *session = greeted(role);
+  tst_frames batch = {0};
+  tth_event event;
+  uint8_t out[8192];
+  tst_frames_headers(&batch, last, "/a.B/C", TETHER_FOREVER);
+  tth_session_input(session, batch.bytes, batch.len, 0);
+  if (tth_session_next_event(session, &event)) {
+    tth_out *end = tth_out_new(TTH_FRAME_HEADER, false);
+    assert_non_null(end);
+    tth_frame_put(end->data, 0, TTH_TRAILERS, 0, 0);
+    tth_session_finish(session, event.stream, end);
+    assert_true(tth_session_fill(session, 0, out, sizeof out) > 0);
+  }
+  tst_frames_fini(&batch);
+  return session;
+}
+
 static void drop(tth_session *session) {
   while (tth_session_pop_user(session)) continue;
   tth_session_free(session);
@@ -80,7 +99,7 @@ static tth_event trailers(tth_session *session, uint32_t stream) {
 
 static void a_verdict_reaches_the_server_whatever_has_become_of_the_stream(void **state) {
   (void)state;
-  tth_session *client = greeted(TTH_CLIENT), *server = greeted(TTH_SERVER);
+  tth_session *client = greeted(TTH_CLIENT), *server = answered(TTH_SERVER, TETHER_CODES * TETHER_CODES);
   for (int from = 0; from < TETHER_CODES; from++) {
     for (int to = 0; to < TETHER_CODES; to++) {
       uint32_t stream = (uint32_t)(from * TETHER_CODES + to + 1);
@@ -138,7 +157,7 @@ static void a_verdict_that_does_not_parse_or_names_no_status_breaks_the_session(
       {"\xff\xff\xff\xff", 4},
   };
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-    tth_session *session = greeted(TTH_SERVER);
+    tth_session *session = answered(TTH_SERVER, 1);
     tst_frames batch = {0};
     tst_frames_raw(&batch, TTH_VERDICT, 0, 1, bad[i].bytes, bad[i].len);
     assert_int_equal(given(session, &batch).type, TTH_EVENT_BROKEN);
@@ -154,7 +173,7 @@ static void a_verdict_of_unreasonable_length_breaks_the_session_unread(void **st
   bytes[6] = (sizeof bytes - 7) >> 7;
   static const size_t lens[] = {4, sizeof bytes};
   for (size_t i = 0; i < 2; i++) {
-    tth_session *session = greeted(TTH_SERVER);
+    tth_session *session = answered(TTH_SERVER, 1);
     tst_frames batch = {0};
     tst_frames_raw(&batch, TTH_VERDICT, 0, 1, bytes, lens[i]);
     assert_int_equal(given(session, &batch).type, i == 0 ? TTH_EVENT_VERDICT : TTH_EVENT_BROKEN);
@@ -164,7 +183,7 @@ static void a_verdict_of_unreasonable_length_breaks_the_session_unread(void **st
 
 static void unknown_fields_of_a_verdict_are_ignored(void **state) {
   (void)state;
-  tth_session *session = greeted(TTH_SERVER);
+  tth_session *session = answered(TTH_SERVER, 1);
   tst_frames batch = {0};
   tst_frames_raw(&batch, TTH_VERDICT, 0, 1, "\x08\x04\x10\x01\x18\x2a\x22\x03new", 11);
   tth_event event = given(session, &batch);
@@ -172,6 +191,22 @@ static void unknown_fields_of_a_verdict_are_ignored(void **state) {
   assert_int_equal(event.from, TETHER_DEADLINE_EXCEEDED);
   assert_int_equal(event.to, TETHER_CANCELLED);
   drop(session);
+}
+
+static void a_verdict_on_a_stream_that_was_not_answered_breaks_the_session(void **state) {
+  (void)state;
+  static const uint32_t streams[] = {0, 6, 7, UINT32_MAX / 2}; /* none's, one that is open, one that never was */
+  for (size_t i = 0; i < sizeof streams / sizeof *streams; i++) {
+    tth_session *session = answered(TTH_SERVER, 5);
+    tst_frames batch = {0};
+    tst_frames_headers(&batch, 6, "/a.B/C", TETHER_FOREVER);
+    assert_int_equal(given(session, &batch).type, TTH_EVENT_HEADERS);
+    tst_frames_raw(&batch, TTH_VERDICT, 0, 5, "\x08\x00\x10\x01", 4);
+    assert_int_equal(given(session, &batch).type, TTH_EVENT_VERDICT);
+    tst_frames_raw(&batch, TTH_VERDICT, 0, streams[i], "\x08\x00\x10\x01", 4);
+    assert_int_equal(given(session, &batch).type, TTH_EVENT_BROKEN);
+    drop(session);
+  }
 }
 
 static void a_client_skips_verdicts_right_or_wrong(void **state) {
@@ -281,6 +316,7 @@ int main(void) {
       cmocka_unit_test(a_verdict_that_does_not_parse_or_names_no_status_breaks_the_session),
       cmocka_unit_test(a_verdict_of_unreasonable_length_breaks_the_session_unread),
       cmocka_unit_test(unknown_fields_of_a_verdict_are_ignored),
+      cmocka_unit_test(a_verdict_on_a_stream_that_was_not_answered_breaks_the_session),
       cmocka_unit_test(a_client_skips_verdicts_right_or_wrong),
       cmocka_unit_test(a_cancelled_call_still_hears_of_its_trailers_and_of_nothing_else),
       cmocka_unit_test(a_call_cancelled_before_it_left_hears_nothing),

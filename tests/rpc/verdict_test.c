@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rpc/server.h"
+#include "tests/support/mem_peer.h"
 #include "tests/support/rpc_test.h"
 #include "tests/support/wait.h"
 
@@ -69,6 +71,43 @@ static void a_reply_that_cannot_be_taken_counts_as_the_caller_saw_it(void **stat
   assert_int_equal(c.server.ended[TETHER_INTERNAL], 1);
 }
 
+/* A peer that has called once, which went well. */
+static void greet_and_call(tst_mem_peer *peer, tst_mem_net *net) {
+  tst_frames frames = {0};
+  assert_true(tst_mem_peer_dial(peer, net, "mem://s"));
+  tst_frames_hello(&frames, 0);
+  tst_frames_headers(&frames, 1, testing_v1_echo_quick_method.path, TETHER_FOREVER);
+  tst_frames_raw(&frames, TTH_MESSAGE, TTH_FLAG_END, 1, "", 0);
+  tst_mem_peer_say_frames(peer, &frames);
+  assert_int_equal(tst_mem_peer_code(peer, 1), TETHER_OK);
+}
+
+static void a_client_moves_only_what_it_was_answered_itself(void **state) {
+  (void)state;
+  tst_mem_net *net = tst_mem_net_new(true);
+  tst_mem_net_use(net);
+  tether_server *server;
+  struct echo_stats stats = {0};
+  tether_server_stats counted;
+  assert_int_equal(tth_server_open_on(&tst_transport_mem, NULL, &server), TETHER_OK);
+  assert_int_equal(echo_server_add(server, &stats), TETHER_OK);
+  assert_int_equal(tether_server_listen(server, "mem://s"), TETHER_OK);
+  tst_mem_peer honest = {0}, hostile = {0};
+  greet_and_call(&honest, net);
+  greet_and_call(&hostile, net);
+  tst_frames frames = {0};
+  for (int i = 0; i < 5; i++) tst_frames_raw(&frames, TTH_VERDICT, 0, 1, "\x08\x00\x10\x0d", 4); /* OK to INTERNAL */
+  tst_mem_peer_say_frames(&hostile, &frames);
+  assert_false(hostile.closed);
+  assert_int_equal(tether_server_get_stats(server, NULL, &counted), TETHER_OK);
+  assert_int_equal(counted.ended[TETHER_OK], 1);
+  assert_int_equal(counted.ended[TETHER_INTERNAL], 1);
+  tst_mem_peer_fini(&honest);
+  tst_mem_peer_fini(&hostile);
+  tether_server_close(server);
+  tst_mem_net_free(net);
+}
+
 struct racer {
   struct rpc_fixture *f;
   uint64_t random;
@@ -130,6 +169,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       CASE(the_servers_record_follows_a_caller_that_left_before_the_reply_came),
       CASE(a_reply_that_cannot_be_taken_counts_as_the_caller_saw_it),
+      cmocka_unit_test(a_client_moves_only_what_it_was_answered_itself),
       CASE(both_sides_agree_on_calls_whose_end_is_a_race),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
