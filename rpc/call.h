@@ -94,10 +94,12 @@ struct tether_call {
       bool io_headers; /* HEADERS have come */
       tether_metadata *io_initial;
       /* written by whoever ends the call, for its ledger */
-      int64_t left_ns;         /* when it was sent; 0: never */
-      int64_t ended_ns;        /* 0: there is no ledger */
-      ProtobufCBinaryData hop; /* what the server told, in the arena */
-      const tether_ledger *_Atomic ledger;
+      int64_t left_ns;                         /* when it was sent; 0: never */
+      int64_t ended_ns;                        /* 0: there is no ledger */
+      ProtobufCBinaryData hop;                 /* what the server told, in the arena */
+      unsigned row;                            /* of the recorder */
+      ProtobufCBinaryData late_hop;            /* the same, if the call had ended by then; before `gone` */
+      const tether_ledger *_Atomic ledgers[2]; /* without and with the late one */
       /* the stream's end: TRAILERS, or the connection's loss */
       _Atomic uint32_t gone; /* one of TTH_STREAM_... below */
       _Atomic uint32_t running;
@@ -181,6 +183,11 @@ TETHER_MUST_USE tether_code tth_call_unpack(tether_call *call, const ProtobufCMe
 TETHER_MUST_USE tether_code tth_call_unpack_small(tether_call *call, const ProtobufCMessageDescriptor *descriptor,
                                                   const tth_event *event, const tether_limits *limits, char *why,
                                                   size_t why_size, ProtobufCMessage **message);
+
+/* What a client's call was sent to: the name of the server's process, or else its address; "": nothing yet. */
+static inline const char *tth_call_hop(const tether_call *call) {
+  return call->conn ? tth_conn_peer_name(call->conn) : "";
+}
 
 /* The ledger's root row, built once; NULL without memory. The call has ended, or the caller is ending it. */
 const tether_ledger *tth_call_ledger(tether_call *call);

@@ -37,26 +37,27 @@ static int64_t wait_below_ns(tether_call *call) {
   return wait_ns - wait_ns / 8;
 }
 
-/* Takes the call from wherever it is; says where that was, for the message. */
-static const char *release(tether_call *call, const tether_cause *cause) {
+/* Takes the call from wherever it is; tells what it was doing there. */
+static tether_phase release(tether_call *call, const tether_cause *cause) {
   tether_client *client = call->c.client;
-  const char *where = "before it was sent";
+  tether_phase phase = TETHER_PHASE_NONE;
   bool unref_list = false, unref_stream = false, opened = false;
-  if (call->c.retrying && atomic_load(&call->c.retrying->waiting)) where = "while it waited to be tried again";
   pthread_mutex_lock(&client->mu);
   if (call->c.waiting) {
     tth_dispatch_forget_locked(client, call);
     unref_list = true;
-    where = "while it waited for a connection";
+    phase = TETHER_PHASE_CONNECTING;
   }
   tth_conn *conn = call->conn;
   pthread_mutex_unlock(&client->mu);
   if (conn) {
     tth_session *session = tth_conn_lock(conn);
     opened = call->c.opened;
-    if (session && call->stream) {
-      where = call->stream->state == TTH_STREAM_QUEUED ? "while it was queued here" : "while the server had it";
+    if (call->stream) {
+      phase = call->stream->state == TTH_STREAM_QUEUED ? TETHER_PHASE_QUEUED_HERE : TETHER_PHASE_WAITING;
       call->c.left_ns = call->stream->left_ns;
+    }
+    if (session && call->stream) {
       unref_stream = !tth_session_cancel(session, call->stream, cause, wait_below_ns(call));
       call->stream = NULL;
     } else if (call->stream && call->stream->state == TTH_STREAM_QUEUED) {
@@ -67,7 +68,7 @@ static const char *release(tether_call *call, const tether_cause *cause) {
   if (unref_stream || !opened) mark_gone(call, TTH_GONE_UNSENT, 0);
   if (unref_list) tether_call_unref(call);
   if (unref_stream) tether_call_unref(call);
-  return where;
+  return phase;
 }
 
 /* The client may be closed once its calls have called back, which may be while tether_call_start still runs. */
@@ -88,9 +89,8 @@ static void leave_group(tether_call *call) {
 static void note(tether_call *call) {
   Tether__V1__Leg leg = TETHER__V1__LEG__INIT;
   Tether__V1__Cause cause = TETHER__V1__CAUSE__INIT;
-  const char *peer = tether_call_peer(call);
   leg.method = (char *)call->path;
-  leg.peer = *peer ? (char *)peer : NULL;
+  leg.peer = (char *)tth_call_hop(call);
   leg.has_started_ns = leg.has_took_ns = leg.has_waited_ns = leg.has_code = true;
   leg.started_ns = call->c.started_ns;
   leg.took_ns = call->c.ended_ns - call->c.started_ns;
@@ -103,7 +103,7 @@ static void note(tether_call *call) {
   }
   leg.has_hop = call->c.hop.data != NULL;
   leg.hop = call->c.hop;
-  tth_recorder_call_ended(call->c.recorder, &leg);
+  call->c.row = tth_recorder_call_ended(call->c.recorder, &leg);
 }
 
 /* The end as the ledger sees it: before the results are published. */
@@ -114,9 +114,13 @@ static void close_ledger(tether_call *call) {
     call->c.left_ns = call->c.started_ns; /* its stream went with the connection */
 }
 
-static void finish(tether_call *call) {
+static void record(tether_call *call) {
   if (call->c.ended_ns == 0) close_ledger(call);
   if (call->c.recorder) note(call);
+}
+
+/* The results are published, and who waits for them hears of it. */
+static void publish(tether_call *call) {
   if (call->c.retrying) tth_retrying_stop(call);
   bool between = call->c.retrying && atomic_load(&call->c.retrying->waiting); /* its attempts are counted */
   if (!between) tth_client_count(call->c.client, call->code, atomic_load(&call->c.gone) != TTH_GONE_UNSENT);
@@ -129,6 +133,11 @@ static void finish(tether_call *call) {
   if (call->c.group) leave_group(call);
   tth_client_call_let_go(call);
   tether_call_unref(call);
+}
+
+static void finish(tether_call *call) {
+  record(call);
+  publish(call);
 }
 
 void tth_client_call_end(tether_call *call, tether_code code, const char *message, const tether_cause *cause) {
@@ -173,6 +182,40 @@ static void say_attempts(const tether_call *call, char *text, size_t size) {
              r->last_message);
 }
 
+/* Where the time of a call went that ran out of it. */
+static void say_where(tether_call *call, int64_t took_ns, tether_phase phase, int64_t spent_ns, const char *method,
+                      const char *hop) {
+  char message[896], attempts[256];
+  say_attempts(call, attempts, sizeof attempts);
+  snprintf(message, sizeof message, "deadline exceeded after %lld ms, %lld ms of it %s (%s at %s)%s",
+           (long long)(took_ns / TETHER_MS), (long long)(spent_ns / TETHER_MS), tether_phase_text(phase), method, hop,
+           attempts);
+  tth_call_set_message(call, message);
+}
+
+/* The same of a call whose answer has not come. */
+static void say_where_unanswered(tether_call *call, tether_phase phase) {
+  int64_t took_ns = tether_now_ns() - call->c.started_ns, spent_ns = took_ns;
+  if (phase == TETHER_PHASE_NONE) {
+    bool between = call->c.retrying && atomic_load(&call->c.retrying->waiting);
+    char message[512], attempts[256];
+    say_attempts(call, attempts, sizeof attempts);
+    snprintf(message, sizeof message, "deadline exceeded after %lld ms, %s%s", (long long)(took_ns / TETHER_MS),
+             between ? "while it waited to be tried again" : "before the call was sent", attempts);
+    tth_call_set_message(call, message);
+    return;
+  }
+  if (phase == TETHER_PHASE_WAITING) {
+    int64_t waited_ns = call->c.left_ns - call->c.started_ns;
+    spent_ns = took_ns - waited_ns;
+    if (waited_ns > spent_ns) {
+      spent_ns = waited_ns;
+      phase = TETHER_PHASE_QUEUED_HERE;
+    }
+  }
+  say_where(call, took_ns, phase, spent_ns, call->path, *tth_call_hop(call) ? tth_call_hop(call) : call->c.client->url);
+}
+
 void tth_client_call_expire(tether_call *call) {
   if (!tth_call_try_end(call)) return;
   if (call->pipe) tth_pipe_cut(call->pipe);
@@ -180,18 +223,16 @@ void tth_client_call_expire(tether_call *call) {
   call->code = tth_code_of_ctx(call->root);
   call->cause = tether_cause_ref(cause);
   tether_cause *told = deadline_cause(call->code, cause);
-  const char *where = release(call, told);
+  tether_phase phase = release(call, told);
   tether_cause_unref(told);
-  char message[512], attempts[256];
   if (call->code == TETHER_DEADLINE_EXCEEDED) {
-    say_attempts(call, attempts, sizeof attempts);
-    snprintf(message, sizeof message, "deadline exceeded after %lld ms, %s%s",
-             (long long)((tether_now_ns() - call->c.started_ns) / TETHER_MS), where, attempts);
+    say_where_unanswered(call, phase);
   } else {
+    char message[512];
     snprintf(message, sizeof message, "%s (cause %s, from %s)", tether_cause_text(cause),
              tether_cause_code_name(tether_cause_get_code(cause)), tether_cause_origin(cause));
+    tth_call_set_message(call, message);
   }
-  tth_call_set_message(call, message);
   finish(call);
 }
 
@@ -206,6 +247,26 @@ void tether_call_cancel(tether_call *call, const tether_cause *cause) {
   if (call->role == TTH_CLIENT && call->root) tether_ctx_cancel_cause(call->root, cause);
 }
 
+/* Waits until the call's stream is gone; false: it was not in time. Who has set wait_ns before is woken. */
+static bool wait_gone(tether_call *call, int64_t until_ns) {
+  while (atomic_load(&call->c.gone) == TTH_GONE_NOT_YET) {
+    int64_t left_ns = until_ns == TETHER_FOREVER ? TETHER_FOREVER : until_ns - tether_now_ns();
+    if (left_ns <= 0) return false;
+    tth_futex_wait_for(&call->c.gone, TTH_GONE_NOT_YET, left_ns);
+  }
+  return true;
+}
+
+tether_code tether_call_wait_ledger(tether_call *call, int64_t timeout_ns) {
+  int64_t unset = 0;
+  bool ended = (atomic_load(&call->state) & TTH_CALL_PHASE) == TTH_CALL_ENDED;
+  if (call->role != TTH_CLIENT || !ended) return TETHER_FAILED_PRECONDITION;
+  if (!call->root) return TETHER_OK; /* it ended before it began */
+  atomic_compare_exchange_strong(&call->c.wait_ns, &unset, 1);
+  if (!wait_gone(call, tether_time_add(tether_now_ns(), timeout_ns))) return TETHER_DEADLINE_EXCEEDED;
+  return atomic_load(&call->c.gone) == TTH_GONE_LOST ? TETHER_UNAVAILABLE : TETHER_OK;
+}
+
 tether_code tether_call_cancel_and_wait(tether_call *call, const tether_cause *cause, int64_t timeout_ns,
                                         uint32_t *running) {
   if (call->role != TTH_CLIENT) return TETHER_FAILED_PRECONDITION;
@@ -216,13 +277,8 @@ tether_code tether_call_cancel_and_wait(tether_call *call, const tether_cause *c
   int64_t until_ns = tether_time_add(tether_now_ns(), timeout_ns);
   atomic_store(&call->c.wait_ns, timeout_ns > 0 ? timeout_ns : 1);
   tether_ctx_cancel_cause(call->root, cause);
-  uint32_t gone;
-  for (int64_t left; (gone = atomic_load(&call->c.gone)) == TTH_GONE_NOT_YET;) {
-    left = until_ns == TETHER_FOREVER ? TETHER_FOREVER : until_ns - tether_now_ns();
-    if (left <= 0) return TETHER_DEADLINE_EXCEEDED;
-    tth_futex_wait_for(&call->c.gone, TTH_GONE_NOT_YET, left);
-  }
-  if (gone == TTH_GONE_LOST) return TETHER_UNAVAILABLE;
+  if (!wait_gone(call, until_ns)) return TETHER_DEADLINE_EXCEEDED;
+  if (atomic_load(&call->c.gone) == TTH_GONE_LOST) return TETHER_UNAVAILABLE;
   *running = atomic_load(&call->c.running) + (call->c.retrying ? atomic_load(&call->c.retrying->running) : 0);
   return TETHER_OK;
 }
@@ -505,25 +561,24 @@ static void correct_verdict(tether_call *call, uint32_t stream, uint32_t told) {
   tth_conn_unlock(call->conn);
 }
 
-/* Where the time of a call went that ran out of it. */
 static void explain_deadline(tether_call *call) {
-  char message[512];
   close_ledger(call);
   const tether_ledger *ledger = call->c.hop.data ? tth_call_ledger(call) : NULL, *row;
   if (!ledger) return;
   tether_phase phase;
   int64_t spent_ns;
   tether_ledger_blame(ledger, &row, &phase, &spent_ns);
-  snprintf(message, sizeof message, "deadline exceeded after %lld ms, of which %lld ms %s of %s at %s",
-           (long long)(ledger->took_ns / TETHER_MS), (long long)(spent_ns / TETHER_MS), tether_phase_text(phase),
-           row->method, *row->hop ? row->hop : "no server");
-  tth_call_set_message(call, message);
+  say_where(call, ledger->took_ns, phase, spent_ns, row->method, *row->hop ? row->hop : "no server");
 }
 
 /* TRAILERS of a call that has ended, or is just being ended, in another way. */
 static void on_late_trailers(tether_call *call, uint32_t stream, const Tether__V1__Trailers *trailers) {
   tether_call_wait(call); /* whoever ends it is about to publish */
-  if (trailers) correct_verdict(call, stream, trailers->code);
+  if (!trailers) return;
+  correct_verdict(call, stream, trailers->code);
+  if (!trailers->has_ledger) return;
+  call->c.late_hop = trailers->ledger;
+  tth_recorder_call_explained(call->c.recorder, call->c.row, &trailers->ledger);
 }
 
 /* The status that the server's TRAILERS mean here. */
@@ -551,9 +606,10 @@ static void on_trailers(tether_call *call, const tth_event *event, const tether_
     code = TETHER_RESOURCE_EXHAUSTED;
     snprintf(why, sizeof why, "the trailers are larger than the limit");
   }
-  mark_gone(call, TTH_GONE_ANSWERED, trailers && trailers->has_running ? trailers->running : 0);
+  uint32_t running = trailers && trailers->has_running ? trailers->running : 0;
   if (!tth_call_try_end(call)) {
     on_late_trailers(call, event->stream_id, trailers);
+    mark_gone(call, TTH_GONE_ANSWERED, running);
     return;
   }
   call->c.left_ns = event->left_ns;
@@ -574,11 +630,15 @@ static void on_trailers(tether_call *call, const tth_event *event, const tether_
     tth_call_set_message(call, why);
   }
   if (trailers) correct_verdict(call, event->stream_id, trailers->code);
+  if (call->c.retrying) mark_gone(call, TTH_GONE_ANSWERED, running); /* the attempt, to begin with */
   /* What the server said, and not what became of it here. */
   if (trailers && trailers->code == (uint32_t)call->code && tth_retrying_ended(call)) return;
-  bool cut = tether_cause_get_code(call->cause) == TETHER_CAUSE_DEADLINE; /* else it is the handler's own status */
-  if (call->code == TETHER_DEADLINE_EXCEEDED && cut) explain_deadline(call);
-  finish(call);
+  /* Unless it is a handler's own status, with a text of its own. */
+  bool cut = tether_cause_get_code(call->cause) == TETHER_CAUSE_DEADLINE;
+  if (call->code == TETHER_DEADLINE_EXCEEDED && (cut || !call->message)) explain_deadline(call);
+  record(call);
+  mark_gone(call, TTH_GONE_ANSWERED, running); /* behind its row, and before anybody can see that it has ended */
+  publish(call);
 }
 
 void tth_client_call_event(tether_call *call, tth_event *event, const tether_limits *limits) {

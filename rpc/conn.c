@@ -102,6 +102,10 @@ const tether_identity *tth_conn_identity(const tth_conn *conn) {
   return conn->link->identity ? conn->link->identity : &tth_identity_none;
 }
 bool tth_conn_confidential(const tth_conn *conn) { return conn->link->confidential; }
+const char *tth_conn_peer_name(const tth_conn *conn) {
+  const char *origin = tth_session_peer_origin(conn->session);
+  return *origin ? origin : tth_conn_peer(conn);
+}
 const tether_limits *tth_conn_peer_limits(const tth_conn *conn) { return tth_session_peer_limits(conn->session); }
 size_t tth_conn_out_bytes(tth_conn *conn) {
   pthread_mutex_lock(&conn->mu);

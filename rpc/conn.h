@@ -86,6 +86,9 @@ const tether_identity *tth_conn_identity(const tth_conn *conn);
 /* Whether nobody on the way reads along. */
 bool tth_conn_confidential(const tth_conn *conn);
 
+/* The name that the peer's HELLO gave its process, or else its address; like the limits: */
+const char *tth_conn_peer_name(const tth_conn *conn);
+
 /* What the peer's HELLO announced, for those who learnt of it by a call or an event: it does not change any more. */
 const tether_limits *tth_conn_peer_limits(const tth_conn *conn);
 

@@ -129,10 +129,12 @@ tether_code tth_encode_request(tether_call *call, const ProtobufCMessage *reques
   headers.has_explain = headers.explain = call->c.explain;
   headers.has_detach_ns = call->c.detached_ns > 0;
   headers.detach_ns = call->c.detached_ns;
+  headers.has_explain_wait_ns = call->c.explain;
+  headers.explain_wait_ns = call->c.explain ? tth_recorder_wait_below_ns(call->c.recorder) : 0;
   tether_code code = pack_request(&headers, request, out);
   if (code == TETHER_OK) {
     (*out)->deadline_ns = deadline_ns;
-    (*out)->reserve_ns = call->c.reserve_ns;
+    (*out)->reserve_ns = call->c.detached_ns ? -1 : call->c.reserve_ns; /* a detached one is not bound by it */
   }
   return code;
 }

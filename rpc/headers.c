@@ -20,6 +20,7 @@ enum {
   TAG_BAGGAGE = 0x42,
   TAG_EXPLAIN = 0x48,
   TAG_DETACH = 0x50,
+  TAG_EXPLAIN_WAIT = 0x58,
   TAG_KEY = 0x0a,
   TAG_VALUE = 0x12,
 };
@@ -115,7 +116,7 @@ static bool get_field(reader *r, uint8_t tag, tth_headers *headers, size_t *used
       base->has_explain = true;
       base->explain = *r->at++;
       return true;
-    default: /* TAG_DETACH is rare */
+    default: /* the others are rare */
       return false;
   }
 }
@@ -210,6 +211,7 @@ size_t tth_headers_size(const Tether__V1__Headers *headers) {
   size += text_size(headers->traceparent) + text_size(headers->tracestate) + text_size(headers->baggage);
   if (headers->has_explain) size += 2;
   if (headers->has_detach_ns) size += 1 + varint_size((uint64_t)headers->detach_ns);
+  if (headers->has_explain_wait_ns) size += 1 + varint_size((uint64_t)headers->explain_wait_ns);
   return size;
 }
 
@@ -230,6 +232,10 @@ size_t tth_headers_put(const Tether__V1__Headers *headers, uint8_t *to) {
   if (headers->has_detach_ns) {
     *at++ = TAG_DETACH;
     at = put_varint(at, (uint64_t)headers->detach_ns);
+  }
+  if (headers->has_explain_wait_ns) {
+    *at++ = TAG_EXPLAIN_WAIT;
+    at = put_varint(at, (uint64_t)headers->explain_wait_ns);
   }
   return (size_t)(at - to);
 }

@@ -12,8 +12,8 @@
 #include "rpc/recorder.h"
 
 const char *tether_phase_text(tether_phase phase) {
-  static const char *const texts[] = {"nowhere",   "connecting",   "queued here",
-                                      "in flight", "queued there", "in the handler"};
+  static const char *const texts[] = {"nowhere",      "connecting",     "queued here",          "in flight",
+                                      "queued there", "in the handler", "waiting for an answer"};
   return (size_t)phase < sizeof texts / sizeof *texts ? texts[phase] : "elsewhere";
 }
 
@@ -84,12 +84,14 @@ const tether_ledger *tether_call_ledger(tether_call *call) {
 }
 
 const tether_ledger *tth_call_ledger(tether_call *call) {
-  const tether_ledger *known = atomic_load(&call->c.ledger);
+  bool late = atomic_load(&call->c.gone) == TTH_GONE_ANSWERED && call->c.late_hop.data;
+  const ProtobufCBinaryData *hop = late ? &call->c.late_hop : &call->c.hop;
+  const tether_ledger *known = atomic_load(&call->c.ledgers[late]);
   if (known) return known;
   tether_ledger *row = tether_call_alloc(call, sizeof *row);
   if (!row) return NULL;
   row->method = call->path;
-  row->hop = tether_call_peer(call);
+  row->hop = tth_call_hop(call);
   row->took_ns = call->c.ended_ns - call->c.started_ns;
   row->connected = call->conn;
   row->waited_ns = call->c.left_ns ? call->c.left_ns - call->c.started_ns : row->took_ns;
@@ -97,8 +99,8 @@ const tether_ledger *tth_call_ledger(tether_call *call) {
   row->cause = tether_cause_get_code(call->cause);
   row->origin = tether_cause_origin(call->cause);
   row->text = tether_cause_text(call->cause);
-  if (call->c.hop.data) add_hop(call, row, &call->c.hop, 0);
-  if (!atomic_compare_exchange_strong(&call->c.ledger, &known, row)) return known;
+  if (hop->data) add_hop(call, row, hop, 0);
+  if (!atomic_compare_exchange_strong(&call->c.ledgers[late], &known, row)) return known;
   return row;
 }
 
@@ -106,7 +108,7 @@ const tether_ledger *tth_call_ledger(tether_call *call) {
 
 static int64_t at_least_0(int64_t ns) { return ns > 0 ? ns : 0; }
 
-/* On the way there and back, or with a server that said nothing. */
+/* On the way there and back; with a server that said nothing all of its time is that. */
 static int64_t flight_ns(const tether_ledger *row) {
   int64_t there = row->answered ? tether_time_add(row->queue_ns, row->own_ns) : 0;
   return at_least_0(row->took_ns - row->waited_ns - there);
@@ -133,13 +135,15 @@ struct blame {
   int64_t spent_ns;
 };
 
+/* What a row spent after its caller had left is not the caller's. */
 static void consider(struct blame *most, const tether_ledger *row, tether_phase phase, int64_t spent_ns) {
+  if (spent_ns > row->took_ns) spent_ns = row->took_ns;
   if (spent_ns > most->spent_ns) *most = (struct blame){row, phase, spent_ns};
 }
 
 static void find_blame(struct blame *most, const tether_ledger *row) {
   consider(most, row, row->connected ? TETHER_PHASE_QUEUED_HERE : TETHER_PHASE_CONNECTING, row->waited_ns);
-  consider(most, row, TETHER_PHASE_IN_FLIGHT, flight_ns(row));
+  consider(most, row, row->answered ? TETHER_PHASE_IN_FLIGHT : TETHER_PHASE_WAITING, flight_ns(row));
   if (!row->answered) return;
   consider(most, row, TETHER_PHASE_QUEUED_THERE, row->queue_ns);
   consider(most, row, TETHER_PHASE_HANDLER, alone_ns(row));
@@ -172,11 +176,19 @@ static void put(struct text *text, const char *format, ...) {
   if (len > 0) text->len += (size_t)len;
 }
 
+static void put_char(struct text *text, char c) {
+  if (text->len + 1 < text->room) {
+    text->to[text->len] = c;
+    text->to[text->len + 1] = 0;
+  }
+  text->len++;
+}
+
 /* One stretch of a bar, up to `to_ns`. */
 static int put_bar(struct text *text, char with, int at, int64_t to_ns, int64_t total_ns, int width) {
   bool inside = to_ns > 0 && to_ns < total_ns; /* a peer's number may be any */
   int to = inside ? (int)((double)to_ns / (double)total_ns * width + 0.5) : to_ns > 0 && total_ns > 0 ? width : 0;
-  for (; at < to && at < width; at++) put(text, "%c", with);
+  for (; at < to && at < width; at++) put_char(text, with);
   return at;
 }
 

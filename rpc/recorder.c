@@ -16,12 +16,14 @@ struct leg {
   uint8_t *bytes; /* a packed Leg, owned */
   size_t len;
   int64_t started_ns;
+  unsigned number;
   bool failed;
 };
 
 struct tth_recorder {
   _Atomic uint32_t refs;
   bool explain;
+  int64_t explain_wait_ns;
   _Atomic int64_t start_ns;   /* of the handler */
   _Atomic int64_t wait_until; /* 0: nobody waits */
 
@@ -30,6 +32,7 @@ struct tth_recorder {
   uint32_t open, running; /* streams open; handlers known to run below those that are gone */
   struct leg *legs;       /* room for TTH_RECORDER_LEGS */
   size_t count, cut;
+  unsigned numbered;
   void (*when_closed)(void *data);
   void *when_closed_data;
 };
@@ -38,10 +41,11 @@ static void *share(const void *value) { return tth_recorder_ref((tth_recorder *)
 static void drop(void *value) { tth_recorder_unref(value); }
 static const tether_key recorder_key = {.name = "tether-recorder", .copy = share, .free = drop};
 
-tth_recorder *tth_recorder_new(bool explain) {
+tth_recorder *tth_recorder_new(bool explain, int64_t explain_wait_ns) {
   tth_recorder *recorder = tth_reuse_get(TTH_REUSE_RECORDER, sizeof *recorder);
   if (!recorder) return NULL;
   *recorder = (tth_recorder){.refs = 1, .explain = explain};
+  recorder->explain_wait_ns = explain_wait_ns < TTH_EXPLAIN_WAIT_MOST ? explain_wait_ns : TTH_EXPLAIN_WAIT_MOST;
   pthread_mutex_init(&recorder->mu, NULL);
   return recorder;
 }
@@ -71,6 +75,15 @@ tth_recorder *tth_recorder_of(const tether_ctx *ctx) {
 }
 
 bool tth_recorder_explains(const tth_recorder *recorder) { return recorder && recorder->explain; }
+
+int64_t tth_recorder_explain_wait_ns(const tth_recorder *recorder) {
+  return tth_recorder_explains(recorder) ? recorder->explain_wait_ns : 0;
+}
+
+int64_t tth_recorder_wait_below_ns(const tth_recorder *recorder) {
+  if (!tth_recorder_explains(recorder)) return TTH_EXPLAIN_WAIT_MOST; /* the explanation begins here */
+  return recorder->explain_wait_ns - recorder->explain_wait_ns / 8;
+}
 
 void tth_recorder_start(tth_recorder *recorder, int64_t now_ns) {
   if (recorder) atomic_store(&recorder->start_ns, now_ns);
@@ -152,8 +165,8 @@ static struct leg *replaceable(tth_recorder *recorder) {
   return NULL;
 }
 
-void tth_recorder_call_ended(tth_recorder *recorder, const Tether__V1__Leg *ended) {
-  if (!recorder) return;
+unsigned tth_recorder_call_ended(tth_recorder *recorder, const Tether__V1__Leg *ended) {
+  if (!recorder) return 0;
   Tether__V1__Leg leg = *ended;
   leg.started_ns -= atomic_load(&recorder->start_ns);
   if (leg.started_ns < 0) leg.started_ns = 0;
@@ -162,6 +175,7 @@ void tth_recorder_call_ended(tth_recorder *recorder, const Tether__V1__Leg *ende
   made.bytes = pack_leg(&leg, &made.len);
   uint8_t *gone = made.bytes;
   pthread_mutex_lock(&recorder->mu);
+  const unsigned number = made.number = ++recorder->numbered;
   if (!recorder->legs) recorder->legs = calloc(TTH_RECORDER_LEGS, sizeof *recorder->legs);
   struct leg *place = NULL;
   if (recorder->legs && recorder->count < TTH_RECORDER_LEGS)
@@ -177,6 +191,35 @@ void tth_recorder_call_ended(tth_recorder *recorder, const Tether__V1__Leg *ende
   }
   pthread_mutex_unlock(&recorder->mu);
   free(gone);
+  return number;
+}
+
+/* Leg.hop, field 9, behind what was packed without it. */
+#define HOP_TAG 0x4a
+#define HOP_OVERHEAD ((size_t)4)
+
+static size_t put_varint(uint8_t *to, size_t value) {
+  size_t len = 0;
+  for (; value >= 0x80; value >>= 7) to[len++] = (uint8_t)(value | 0x80);
+  to[len++] = (uint8_t)value;
+  return len;
+}
+
+void tth_recorder_call_explained(tth_recorder *recorder, unsigned row, const ProtobufCBinaryData *hop) {
+  if (!recorder || hop->len > TTH_LEDGER_MOST / 2) return;
+  pthread_mutex_lock(&recorder->mu);
+  for (size_t i = 0; i < recorder->count; i++) {
+    struct leg *leg = &recorder->legs[i];
+    if (leg->number != row) continue;
+    uint8_t *grown = realloc(leg->bytes, leg->len + HOP_OVERHEAD + hop->len);
+    if (!grown) break;
+    leg->bytes = grown;
+    grown[leg->len++] = HOP_TAG;
+    leg->len += put_varint(grown + leg->len, hop->len);
+    if (hop->len) memcpy(grown + leg->len, hop->data, hop->len);
+    leg->len += hop->len;
+  }
+  pthread_mutex_unlock(&recorder->mu);
 }
 
 static int by_start(const void *a, const void *b) {
@@ -187,13 +230,6 @@ static int by_start(const void *a, const void *b) {
 /* The Hop's fields but legs and cut are packed by protobuf-c; each leg is field 7 (tag 0x3a), cut is field 8 (0x40). */
 #define LEG_TAG 0x3a
 #define LEG_OVERHEAD ((size_t)4)
-
-static size_t put_varint(uint8_t *to, size_t value) {
-  size_t len = 0;
-  for (; value >= 0x80; value >>= 7) to[len++] = (uint8_t)(value | 0x80);
-  to[len++] = (uint8_t)value;
-  return len;
-}
 
 /* Puts the legs that fit, failed ones first in what there is room for, in the order started. */
 static size_t put_legs(tth_recorder *recorder, uint8_t *to, size_t room) {

@@ -21,8 +21,12 @@ typedef struct tth_recorder tth_recorder;
 /* How deep a ledger is read. */
 #define TTH_LEDGER_DEPTH 32
 
-/* Without memory NULL, which every function here takes: nothing is noted. */
-TETHER_MUST_USE tth_recorder *tth_recorder_new(bool explain);
+/* How long the answer to a call that was cut, and is to be explained, may wait for those of the calls below it. */
+#define TTH_EXPLAIN_WAIT_MOST (1 * TETHER_SEC)
+
+/* Without memory NULL, which every function here takes: nothing is noted. `explain`: the call wants a ledger in any
+ * case, and waits `explain_wait_ns` for it once it has been cut. */
+TETHER_MUST_USE tth_recorder *tth_recorder_new(bool explain, int64_t explain_wait_ns);
 tth_recorder *tth_recorder_ref(tth_recorder *recorder);
 void tth_recorder_unref(tth_recorder *recorder);
 
@@ -32,8 +36,11 @@ TETHER_MUST_USE const tether_ctx *tth_recorder_attach(const tether_ctx *ctx, tth
 /* The recorder of a context, referenced; NULL if there is none. */
 TETHER_MUST_USE tth_recorder *tth_recorder_of(const tether_ctx *ctx);
 
-/* Whether the call wants a ledger in any case. */
+/* Whether the call wants a ledger in any case; how long its answer may wait for those of the calls below it, and how
+ * long these may wait for theirs: less, so that they come in time. */
 bool tth_recorder_explains(const tth_recorder *recorder);
+int64_t tth_recorder_explain_wait_ns(const tth_recorder *recorder);
+int64_t tth_recorder_wait_below_ns(const tth_recorder *recorder);
 
 /* The handler starts. */
 void tth_recorder_start(tth_recorder *recorder, int64_t now_ns);
@@ -43,8 +50,11 @@ void tth_recorder_start(tth_recorder *recorder, int64_t now_ns);
 void tth_recorder_call_opened(tth_recorder *recorder);
 void tth_recorder_call_closed(tth_recorder *recorder, uint32_t running);
 
-/* One call ended. The row is copied; its started_ns is the time of its start. */
-void tth_recorder_call_ended(tth_recorder *recorder, const Tether__V1__Leg *ended);
+/* One call ended. The row is copied; its started_ns is the time of its start. Returns the row's number. */
+unsigned tth_recorder_call_ended(tth_recorder *recorder, const Tether__V1__Leg *ended);
+
+/* The server of a call that had ended without its answer told its Hop after all. Before tth_recorder_call_closed. */
+void tth_recorder_call_explained(tth_recorder *recorder, unsigned row, const ProtobufCBinaryData *hop);
 
 /* How many handlers below have not stopped, as far as is known. */
 uint32_t tth_recorder_running(tth_recorder *recorder);

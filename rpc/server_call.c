@@ -151,6 +151,14 @@ static void complete_after_below(tether_call *call, int64_t wait_ns) {
   tth_recorder_when_closed(call->s.recorder, on_below_closed, call);
 }
 
+/* How long the end of a call waits for the calls below it: somebody wants to know of them, and can still hear. */
+static int64_t wait_for_below_ns(tether_call *call) {
+  if (!call->cause || call->s.told || call->s.lost) return 0;
+  int64_t stop_ns = tth_recorder_wait_ns(call->s.recorder, call->s.ended_ns);
+  int64_t explain_ns = tth_recorder_explain_wait_ns(call->s.recorder);
+  return stop_ns > explain_ns ? stop_ns : explain_ns;
+}
+
 /* `given` is the cause if the context has not ended. */
 static void end_with_cause(tether_call *call, tether_code code, const char *message, const tether_cause *given) {
   if (!tth_call_try_end(call)) return;
@@ -166,7 +174,7 @@ static void end_with_cause(tether_call *call, tether_code code, const char *mess
   }
   /* Whatever the handler started under its context ends with it. */
   tether_ctx_cancel(call->root);
-  int64_t wait_ns = cause ? tth_recorder_wait_ns(call->s.recorder, call->s.ended_ns) : 0;
+  int64_t wait_ns = wait_for_below_ns(call);
   if (wait_ns > 0)
     complete_after_below(call, wait_ns);
   else
@@ -245,7 +253,7 @@ static void make_ctx(tether_call *call, const Tether__V1__Headers *headers) {
       ctx = traced;
     }
   }
-  call->s.recorder = tth_recorder_new(call->s.explain);
+  call->s.recorder = tth_recorder_new(call->s.explain, headers->explain_wait_ns);
   ctx = tth_recorder_attach(ctx, call->s.recorder);
   if (headers->n_forwarded || server->keys)
     ctx = tth_forward_received(ctx, server->keys, headers, server->limits.max_forward_bytes);

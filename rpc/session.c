@@ -61,6 +61,7 @@ void tth_session_free(tth_session *session) {
 }
 
 const tether_limits *tth_session_peer_limits(const tth_session *session) { return &session->peer_limits; }
+const char *tth_session_peer_origin(const tth_session *session) { return session->peer_origin; }
 bool tth_session_going_away(const tth_session *session) { return session->going_away; }
 size_t tth_session_stream_count(const tth_session *session) { return session->streams.count + session->queued.count; }
 
@@ -91,6 +92,8 @@ static void learn_limits(tth_session *session, const Tether__V1__Hello *hello) {
     session->peer_limits.max_metadata_bytes = hello->max_metadata_bytes;
   if (session->peer_limits.max_metadata_bytes > TTH_METADATA_MOST)
     session->peer_limits.max_metadata_bytes = TTH_METADATA_MOST;
+  size_t origin_len = hello->origin ? strlen(hello->origin) : 0;
+  if (origin_len < TTH_ORIGIN_SIZE) memcpy(session->peer_origin, hello->origin ? hello->origin : "", origin_len + 1);
   session->peer_limits.max_streams = hello->has_max_streams ? hello->max_streams : session->limits.max_streams;
   session->peer_limits.stream_window_bytes = TTH_WINDOW_LEAST;
   if (hello->has_stream_window_bytes && hello->stream_window_bytes > TTH_WINDOW_LEAST)
@@ -300,12 +303,16 @@ static bool on_window(tth_session *session, const tth_frame *frame, tth_event *e
 static bool on_trailers(tth_session *session, const tth_frame *frame, tth_event *event) {
   tth_stream *stream = tth_streams_find(&session->streams, frame->stream);
   if (session->role == TTH_SERVER || !stream) return false;
+  bool bound = !stream->cause || tether_cause_get_code(stream->cause) == TETHER_CAUSE_DEADLINE;
+  if (stream->measures && bound && session->input_ns > stream->told_ns)
+    tth_peer_clock_late(&session->clock, session->input_ns - stream->told_ns);
   *event = (tth_event){.type = TTH_EVENT_TRAILERS,
                        .user = stream->user ? stream->user : stream->late,
                        .bytes = frame->payload,
                        .len = frame->length,
                        .stream_id = stream->id,
-                       .left_ns = stream->left_ns};
+                       .left_ns = stream->left_ns,
+                       .told_ns = stream->told_ns};
   tth_streams_remove(&session->streams, stream);
   tth_stream_free(session, stream);
   return event->user;

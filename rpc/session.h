@@ -34,6 +34,9 @@
 #define TTH_FIRST_WINDOW_MOST ((size_t)1 << 30)
 #define TTH_MESSAGE_MOST ((size_t)INT32_MAX)
 
+/* Room for the name of a process. */
+#define TTH_ORIGIN_SIZE ((size_t)64)
+
 typedef enum tth_role { TTH_CLIENT, TTH_SERVER } tth_role;
 
 typedef enum tth_stream_state {
@@ -89,11 +92,13 @@ typedef struct tth_stream {
   void *user;      /* the call; NULL once it wants no more events */
   void *late;      /* client: the call after its cancel, which still hears of TRAILERS and of the end */
   int64_t left_ns; /* client: when HEADERS left; 0: they have not */
+  int64_t told_ns; /* client: the deadline that the server was given, on our clock; TETHER_FOREVER: none */
   size_t queued;   /* bytes of output that have not left */
   /* private */
   tth_place places[TTH_LISTS];
   bool listed[TTH_LISTS];
   bool cancel_seen;
+  bool measures;      /* client: the reserve is a measured one, and how its answer comes is measured */
   bool discard;       /* what comes is skipped */
   bool ended;         /* the peer has sent END */
   bool blocked;       /* the next piece of output needs more credit than there is */
@@ -137,6 +142,7 @@ typedef struct tth_event {
   uint32_t stream_id;   /* TRAILERS */
   int64_t left_ns;      /* TRAILERS: when the stream's HEADERS left */
   int64_t came_ns;      /* HEADERS of a request: when they came */
+  int64_t told_ns;      /* TRAILERS: the deadline that the server was given, on our clock; TETHER_FOREVER: none */
   tether_code from, to; /* VERDICT */
 } tth_event;
 
@@ -163,6 +169,9 @@ void tth_session_consumed(tth_session *session, tth_stream *stream, size_t cost)
 
 /* What the peer announced (our own before HELLO). */
 const tether_limits *tth_session_peer_limits(const tth_session *session);
+
+/* The name that the peer's HELLO gave its process; "" if none. */
+const char *tth_session_peer_origin(const tth_session *session);
 
 /* Whether a GOAWAY was received (client) or sent (server): streams not open yet stay unsent. */
 bool tth_session_going_away(const tth_session *session);

@@ -28,8 +28,10 @@
 /* No clock that began at boot is beyond (73 years), and below it no sum overflows. */
 #define STAMP_MOST (INT64_MAX / 4)
 
-/* What an answer needs besides half a round trip: to be written, scheduled, and read. */
+/* What an answer needs besides half a round trip: to be written, scheduled, and read. More where it has been seen to
+ * need more; a handler that does not stop is no reason to keep back for ever. */
 #define RESERVE_MARGIN_NS (1 * TETHER_MS)
+#define LATE_MOST_NS (100 * TETHER_MS)
 
 /* ---- Stamps -------------------------------------------------------------------------------- */
 
@@ -108,6 +110,19 @@ void tth_peer_clock_answered(tth_peer_clock *clock, const tth_stamps *stamps, in
   take_sample(clock, (t2 - t1 + t3 - t4) / 2, (t4 - t1) - (t3 - t2), now_ns);
 }
 
+/* As TCP estimates its round trips (RFC 6298, section 2). */
+void tth_peer_clock_late(tth_peer_clock *clock, int64_t late_ns) {
+  if (late_ns > LATE_MOST_NS) late_ns = LATE_MOST_NS;
+  if (clock->late_ns == 0) {
+    clock->late_ns = late_ns;
+    clock->late_dev_ns = late_ns / 2;
+    return;
+  }
+  int64_t apart_ns = late_ns - clock->late_ns;
+  clock->late_dev_ns += ((apart_ns < 0 ? -apart_ns : apart_ns) - clock->late_dev_ns) / 4;
+  clock->late_ns += apart_ns / 8;
+}
+
 int64_t tth_peer_clock_at(const tth_peer_clock *clock, int64_t now_ns) {
   if (!clock->known || clock->burst > 0 || stale(clock, now_ns)) return INT64_MIN;
   return tether_time_add(now_ns, clock->offset_ns);
@@ -115,9 +130,15 @@ int64_t tth_peer_clock_at(const tth_peer_clock *clock, int64_t now_ns) {
 
 /* ---- The time that is left ----------------------------------------------------------------- */
 
+static int64_t measured_reserve_ns(const tth_peer_clock *clock) {
+  int64_t way_ns = (clock->known ? clock->rtt_ns / 2 : 0) + RESERVE_MARGIN_NS;
+  int64_t late_ns = clock->late_ns + 4 * clock->late_dev_ns;
+  return way_ns > late_ns ? way_ns : late_ns;
+}
+
 int64_t tth_peer_clock_timeout(const tth_peer_clock *clock, int64_t left_ns, int64_t reserve_ns) {
   int64_t most_ns = left_ns / (reserve_ns == 0 ? 8 : 2);
-  if (reserve_ns == 0) reserve_ns = (clock->known ? clock->rtt_ns / 2 : 0) + RESERVE_MARGIN_NS;
+  if (reserve_ns == 0) reserve_ns = measured_reserve_ns(clock);
   if (reserve_ns < 0) reserve_ns = 0;
   return left_ns - (reserve_ns < most_ns ? reserve_ns : most_ns);
 }

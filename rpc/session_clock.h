@@ -30,14 +30,16 @@ tth_stamps tth_stamps_get(const uint8_t *from, size_t len);
 
 /* What one side knows of the other's clock. {0}: nothing, and it does not ask. */
 typedef struct tth_peer_clock {
-  bool running;        /* may ask */
-  bool known;          /* there is a sample: */
-  int64_t offset_ns;   /* the peer's clock minus ours */
-  int64_t rtt_ns;      /* what the answer took, less the time it spent at the peer */
-  int64_t at_ns;       /* when it came */
-  int64_t ping_ns;     /* our stamp in the PING under way; 0: none */
-  int64_t answered_ns; /* when the last PONG came */
-  unsigned burst;      /* this many answers more before the sample is used */
+  bool running;                 /* may ask */
+  bool known;                   /* there is a sample: */
+  int64_t offset_ns;            /* the peer's clock minus ours */
+  int64_t rtt_ns;               /* what the answer took, less the time it spent at the peer */
+  int64_t at_ns;                /* when it came */
+  int64_t ping_ns;              /* our stamp in the PING under way; 0: none */
+  int64_t answered_ns;          /* when the last PONG came */
+  unsigned burst;               /* this many answers more before the sample is used */
+  int64_t late_ns, late_dev_ns; /* by how much answers come after the deadline that the peer was given, once it has
+                                   passed: mean and mean deviation; 0: none has yet */
 } tth_peer_clock;
 
 /* The peer may be asked from now on; never again. */
@@ -52,6 +54,9 @@ void tth_peer_clock_asked(tth_peer_clock *clock, int64_t stamp_ns);
 
 /* A PONG has come. Stamps that cannot be true, or answer nothing, teach nothing. */
 void tth_peer_clock_answered(tth_peer_clock *clock, const tth_stamps *stamps, int64_t now_ns);
+
+/* The answer to a call came so long after the deadline that the peer was given for it. */
+void tth_peer_clock_late(tth_peer_clock *clock, int64_t late_ns);
 
 /* The peer's clock at our `now_ns`; INT64_MIN: not known. */
 TETHER_MUST_USE int64_t tth_peer_clock_at(const tth_peer_clock *clock, int64_t now_ns);

@@ -49,7 +49,8 @@ typedef struct tth_life {
 struct tth_session {
   tth_role role;
   tether_limits limits, peer_limits;
-  tth_streams streams; /* all with an id */
+  char peer_origin[TTH_ORIGIN_SIZE]; /* from its HELLO; "": none that fits */
+  tth_streams streams;               /* all with an id */
 
   /* input */
   const uint8_t *input;

@@ -194,18 +194,21 @@ static void put_fixed64(uint8_t *to, int64_t value) {
 }
 
 /* Copies whole frames, filling in the stream id and the time that is left now. Returns what they cost. */
-static size_t write_frames(const tth_session *session, struct batch *batch, const tth_out *out, uint32_t id,
-                           int64_t now_ns) {
+static size_t write_frames(const tth_session *session, tth_stream *stream, int64_t now_ns, struct batch *batch) {
+  const tth_out *out = stream->out;
   size_t cost = 0;
   memcpy(batch->to, out->data, out->len);
   for (size_t at = 0; at < out->len;) {
-    tth_put32(batch->to + at + 8, id);
+    tth_put32(batch->to + at + 8, stream->id);
     cost += tth_frame_cost(batch->to + at);
     at += TTH_FRAME_HEADER + tth_get32(batch->to + at);
   }
   if (out->deadline_ns != TETHER_FOREVER) {
     int64_t left_ns = out->deadline_ns - now_ns; /* > 0: checked before the stream was opened */
-    put_fixed64(batch->to + TIMEOUT_AT, tth_peer_clock_timeout(&session->clock, left_ns, out->reserve_ns));
+    int64_t timeout_ns = tth_peer_clock_timeout(&session->clock, left_ns, out->reserve_ns);
+    stream->told_ns = tether_time_add(now_ns, timeout_ns);
+    stream->measures = out->reserve_ns == 0;
+    put_fixed64(batch->to + TIMEOUT_AT, timeout_ns);
     put_fixed64(batch->to + SENT_AT, tth_peer_clock_at(&session->clock, now_ns));
   }
   wrote(batch, out->len);
@@ -236,7 +239,7 @@ static bool write_piece(tth_session *session, tth_stream *stream, int64_t now_ns
   if (out->sliced) {
     stream->send_credit -= (uint32_t)write_slice(batch, out, stream->id);
   } else {
-    stream->send_credit -= (uint32_t)write_frames(session, batch, out, stream->id, now_ns);
+    stream->send_credit -= (uint32_t)write_frames(session, stream, now_ns, batch);
     out->sent = out->len;
   }
   size_t left = out->sent - before;

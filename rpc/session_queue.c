@@ -189,6 +189,7 @@ tth_stream *tth_session_open(tth_session *session, void *user, tth_out *out) {
   tth_stream *stream = tth_stream_new();
   if (!stream) return NULL;
   stream->state = TTH_STREAM_QUEUED;
+  stream->told_ns = TETHER_FOREVER;
   stream->user = user;
   stream->out_end = &stream->out;
   append(session, stream, out);

@@ -19,11 +19,13 @@ extern "C" {
 /* Where a call was. */
 typedef enum tether_phase {
   TETHER_PHASE_NONE = 0,
-  TETHER_PHASE_CONNECTING = 1,   /* waited in the caller for a connection */
+  TETHER_PHASE_CONNECTING = 1,   /* waited in the caller for a connection, name resolution included */
   TETHER_PHASE_QUEUED_HERE = 2,  /* waited in the caller to be sent */
-  TETHER_PHASE_IN_FLIGHT = 3,    /* on the way there or back, or at a server that did not answer */
+  TETHER_PHASE_IN_FLIGHT = 3,    /* on the way there or back */
   TETHER_PHASE_QUEUED_THERE = 4, /* waited in the server for a thread */
   TETHER_PHASE_HANDLER = 5,      /* in the handler's own work */
+  TETHER_PHASE_WAITING = 6,      /* waited for a server that has not told what it did: it has not answered, or the call
+                                    succeeded and nobody asked */
 } tether_phase;
 
 /* "in the handler"; static. */
@@ -34,7 +36,7 @@ typedef struct tether_ledger tether_ledger;
 /* One call. Strings are never NULL. */
 struct tether_ledger {
   const char *method; /* the path */
-  const char *hop;    /* the server's tether_origin, or its address if it did not answer */
+  const char *hop;    /* the server's tether_origin, or its address if it told none; "" without a connection */
   int64_t started_ns; /* after the start of the parent row's handler; 0 at the root */
   int64_t took_ns;    /* as the caller saw it */
   int64_t waited_ns;  /* of it, in the caller before it was sent */
@@ -53,8 +55,17 @@ struct tether_ledger {
   size_t cut; /* calls that are left out for size; what is said of them is only their number */
 };
 
-/* The ledger of a call that has ended; NULL if there is none. Borrowed from the call. Client side. */
+/* The ledger of a call that has ended; NULL if there is none. Borrowed from the call. Client side. A call that ended
+ * here before its answer came (its deadline passed, it was cancelled) has a root row and nothing below; once the answer
+ * has come there is a new ledger with all of it. */
 TETHER_API const tether_ledger *tether_call_ledger(tether_call *call);
+
+/* Waits at most timeout_ns of real time for the answer of a call that has ended without it. If the call was made with
+ * tether_call_options.explain, each server keeps the answer to a call that was cut until it has those of the calls
+ * below, for less than a second, so that the ledger is complete. Blocks; not from a callback. TETHER_OK: nothing more
+ * will come. TETHER_DEADLINE_EXCEEDED: it has not come in this time. TETHER_UNAVAILABLE: the connection was lost first.
+ * TETHER_FAILED_PRECONDITION: not a client's call, or it has not ended. */
+TETHER_API TETHER_MUST_USE tether_code tether_call_wait_ledger(tether_call *call, int64_t timeout_ns);
 
 /* Which row and phase spent most of the root's time, the time of calls made below counted below. */
 TETHER_API void tether_ledger_blame(const tether_ledger *ledger, const tether_ledger **row, tether_phase *phase,

@@ -135,11 +135,12 @@ typedef struct tether_call_options {
   tether_credentials *credentials; /* instead of the client's; NULL: those. Held by the call as long as needed */
   int64_t reserve_ns;  /* kept back from the deadline that the server is given, so that its answer, which says more
                           than our own giving up, arrives in time. 0: measured, half the smallest round trip and 1 ms,
-                          at most an eighth of what is left; > 0: that much, at most half of what is left;
-                          negative: none */
+                          or what such answers have needed on this connection; at most an eighth of what is left; > 0:
+                          that much, at most half of what is left;  negative: none */
   int64_t detached_ns; /* > 0: the handler gets this bound of its own instead of the deadline, and goes on when
                           the caller leaves. 0: it is bound to the caller */
-  bool explain;        /* bring back the ledger (tether/ledger.h) of a successful call too */
+  bool explain;        /* bring back the ledger (tether/ledger.h) of a successful call too, and a complete one of a call
+                          that was cut (tether_call_wait_ledger) */
   tether_group *group; /* makes the call a member of the group (tether/group.h): pass tether_group_ctx(group),
                           or what was derived from it, as the context. The group must outlive the call's end */
 } tether_call_options;

@@ -57,7 +57,10 @@ static void print_shards(Search__V1__ShardStatus *const *shards, size_t count) {
 
 static void print_ledger(tether_call *call) {
   static char text[32 * 1024];
-  const tether_ledger *ledger = explain ? tether_call_ledger(call) : NULL;
+  if (!explain) return;
+  if (tether_call_wait_ledger(call, 1 * TETHER_SEC) == TETHER_DEADLINE_EXCEEDED)
+    puts("\nthe servers have not told all that they did");
+  const tether_ledger *ledger = tether_call_ledger(call);
   if (!ledger) return;
   (void)tether_ledger_text(ledger, 40, text, sizeof text);
   printf("\n%s", text);

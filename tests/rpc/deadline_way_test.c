@@ -105,6 +105,36 @@ static void a_server_that_has_the_reserve_answers_before_the_caller_gives_up(voi
   tether_call_unref(c);
 }
 
+/* A call whose handler returns `late_ns` after its deadline. */
+static void answer_late(int64_t late_ns, bool cancelled) {
+  tether_call *c = start(0);
+  move(0);
+  tether_call *s = stream_take(&n->stats);
+  if (cancelled) tether_call_cancel(c, NULL);
+  move(0);
+  move(tether_ctx_deadline_ns(tether_call_ctx(s)) + late_ns - tether_now_ns());
+  stream_finish(s, TETHER_OK, cancelled ? TETHER_CANCELLED : TETHER_DEADLINE_EXCEEDED);
+  move(0);
+  rpc_assert_code(c, cancelled ? TETHER_CANCELLED : TETHER_DEADLINE_EXCEEDED);
+  tether_call_unref(c);
+}
+
+static void answers_that_come_late_make_the_reserve_grow(void **state) {
+  (void)state;
+  answer_late(20 * MS, false);
+  tether_call *c = start(0);
+  move(0);
+  assert_int_equal(earlier_by(c), 60 * MS); /* 20, and four times the deviation of 10 */
+}
+
+static void what_was_cancelled_before_its_deadline_says_nothing_of_the_reserve(void **state) {
+  (void)state;
+  answer_late(20 * MS, true);
+  tether_call *c = start(0);
+  move(0);
+  assert_int_equal(earlier_by(c), MS);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void) {
@@ -114,6 +144,8 @@ int main(void) {
       CASE(and_the_time_behind_other_batches_at_the_sender),
       CASE(the_reserve_comes_off),
       CASE(a_server_that_has_the_reserve_answers_before_the_caller_gives_up),
+      CASE(answers_that_come_late_make_the_reserve_grow),
+      CASE(what_was_cancelled_before_its_deadline_says_nothing_of_the_reserve),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,6 +94,8 @@ static void make_random(random_headers *r, unsigned *random) {
   if (below(random, 4) == 0) r->base.baggage = random_text(r, random, 200);
   r->base.has_explain = below(random, 2);
   r->base.explain = below(random, 2);
+  r->base.has_explain_wait_ns = r->base.has_explain && below(random, 2);
+  r->base.explain_wait_ns = below(random, 1 << 30);
   r->base.has_detach_ns = below(random, 4) == 0;
   r->base.detach_ns = (int64_t)below(random, 1 << 24) << below(random, 40);
 }

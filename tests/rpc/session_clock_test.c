@@ -273,6 +273,34 @@ static void the_reserve_is_bounded_and_never_makes_a_call_expired(void **state) 
   }
 }
 
+static int64_t measured_reserve(const tth_peer_clock *clock) {
+  return 10 * SEC - tth_peer_clock_timeout(clock, 10 * SEC, 0);
+}
+
+static void the_reserve_grows_with_how_late_answers_come_and_shrinks_again(void **state) {
+  (void)state;
+  tth_peer_clock clock = {0};
+  assert_int_equal(measured_reserve(&clock), MS);
+  tth_peer_clock_late(&clock, 10 * MS);
+  assert_int_equal(measured_reserve(&clock), 30 * MS); /* mean 10, mean deviation 5 */
+  for (int i = 0; i < 30; i++) tth_peer_clock_late(&clock, 10 * MS);
+  assert_true(measured_reserve(&clock) >= 10 * MS && measured_reserve(&clock) < 11 * MS);
+  tth_peer_clock_late(&clock, 20 * MS);
+  assert_true(measured_reserve(&clock) > 20 * MS);
+  for (int i = 0; i < 60; i++) tth_peer_clock_late(&clock, MS / 2);
+  assert_int_equal(measured_reserve(&clock), MS);
+}
+
+static void an_answer_that_took_for_ever_counts_as_100_ms(void **state) {
+  (void)state;
+  tth_peer_clock clock = {0}, other = {0};
+  tth_peer_clock_late(&clock, INT64_MAX);
+  tth_peer_clock_late(&other, 100 * MS);
+  assert_int_equal(measured_reserve(&clock), measured_reserve(&other));
+  for (int i = 0; i < 1000; i++) tth_peer_clock_late(&clock, i % 2 ? INT64_MAX : 1);
+  assert_true(measured_reserve(&clock) <= 300 * MS);
+}
+
 static void a_deadline_is_what_was_left_less_the_time_on_the_way(void **state) {
   (void)state;
   static const struct {
@@ -308,6 +336,8 @@ int main(void) {
       cmocka_unit_test(over_five_hops_without_estimates_every_way_is_given_away),
       cmocka_unit_test(each_hop_keeps_back_what_its_answer_needs),
       cmocka_unit_test(the_reserve_is_bounded_and_never_makes_a_call_expired),
+      cmocka_unit_test(the_reserve_grows_with_how_late_answers_come_and_shrinks_again),
+      cmocka_unit_test(an_answer_that_took_for_ever_counts_as_100_ms),
       cmocka_unit_test(a_deadline_is_what_was_left_less_the_time_on_the_way),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

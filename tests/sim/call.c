@@ -78,6 +78,7 @@ static tether_cause *cancel_cause(sim_call *c) {
 static void cancel(void *data, uint64_t number) {
   sim_call *c = data;
   (void)number;
+  c->cancelled_ns = sim->now_ns;
   if (c->ended || c->from->dead || c->from->life != c->from_life) return;
   sim_enter(c->from);
   c->cancel_why = cancel_cause(c);
@@ -155,10 +156,10 @@ static void check_cut(sim_call *c) {
 
 /* Nothing is to end at its own deadline while its answer could have been here. */
 static void check_waited(sim_call *c) {
-  if (!c->finished || c->kind != SIM_UNARY || !sim_wire_is_live(c->wire) || c->wire->ends[TTH_SERVER].held) return;
-  int64_t from_ns = c->finished_ns > c->wire->free_at_ns ? c->finished_ns : c->wire->free_at_ns;
-  if (c->trailers_left && c->ended_ns > from_ns + 2 * sim_wire_bound_ns(c->wire) && c->body_bytes < TTH_SLICE)
-    sim_wrong(c, "its answer of %" PRId64 " ns ago has not arrived", c->ended_ns - c->finished_ns);
+  if (!c->trailers_left || c->kind != SIM_UNARY || !sim_wire_is_live(c->wire) || c->wire->ends[TTH_SERVER].held) return;
+  int64_t from_ns = c->trailers_left_ns > c->wire->free_at_ns ? c->trailers_left_ns : c->wire->free_at_ns;
+  if (c->ended_ns > from_ns + 2 * sim_wire_bound_ns(c->wire) && c->body_bytes < TTH_SLICE)
+    sim_wrong(c, "its answer of %" PRId64 " ns ago has not arrived", c->ended_ns - c->trailers_left_ns);
 }
 
 static bool is_told_by(const sim_call *c, const char *hop) {

@@ -135,10 +135,25 @@ static void check_settled(const sim_end *end) {
   if (s->budget != whole_budget(s)) sim_wrong(NULL, "w%d: %s's budget is not whole", number, end->process->name);
 }
 
-/* Promise 4. What the connection was lost for, nobody can agree about. */
+/* Its answer and its deadline, or a cancel, came within so short a time of each other. */
+static bool is_near(int64_t a_ns, int64_t b_ns) {
+  return a_ns - b_ns <= SIM_CROSSING_NS && b_ns - a_ns <= SIM_CROSSING_NS;
+}
+static bool crossed(const sim_call *c) {
+  int64_t cut_ns = c->code == TETHER_CANCELLED || c->code == TETHER_DEADLINE_EXCEEDED ? c->ended_ns : 0;
+  if (c->deadline_ns != TETHER_FOREVER && is_near(c->trailers_arrived_ns, c->deadline_ns)) return true;
+  return (c->cancelled_ns && is_near(c->trailers_arrived_ns, c->cancelled_ns)) ||
+         (cut_ns && c->told != c->code && is_near(c->trailers_arrived_ns, cut_ns));
+}
+
+/* Promise 4. What the connection was lost for, nobody can agree about. And promise 3: an answer that came after the end
+ * is in the ledger. */
 static void check_verdict(const sim_call *c) {
   if (!c->left_ns || !sim_wire_is_live(c->wire)) return;
   if (!c->trailers_arrived) sim_wrong(c, "was never answered");
+  sim->totals->crossings += crossed(c);
+  const tether_ledger *ledger = c->explain && c->begun ? tether_call_ledger(c->call) : NULL;
+  if (ledger && !ledger->answered) sim_wrong(c, "answered, and the ledger does not know");
   if (c->recorded != c->code)
     sim_wrong(c, "%s at the client, %s at the server", tether_code_name(c->code), tether_code_name(c->recorded));
 }

@@ -173,6 +173,7 @@ static void on_trailers(sim_call *c, sim_stream *stream, const tth_frame *frame,
   if (leaves) {
     if (c->begun && !c->finished) sim_wrong(c, "answered before its handler has returned");
     c->trailers_left = true;
+    c->trailers_left_ns = sim->now_ns;
     c->told = c->recorded = (tether_code)trailers->code;
     if (c->begun && trailers->code != (uint32_t)c->server_code)
       sim_wrong(c, "recorded %s, told %s", tether_code_name(c->server_code), tether_code_name(c->told));
@@ -182,6 +183,7 @@ static void on_trailers(sim_call *c, sim_stream *stream, const tth_frame *frame,
     }
   } else {
     c->trailers_arrived = c->stopped = true;
+    c->trailers_arrived_ns = sim->now_ns;
     if (c->cancel_why && c->wait_ns > 0 && trailers->running == 0) confirm(c);
     sim_call_changed(c);
   }

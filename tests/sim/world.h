@@ -15,6 +15,7 @@
 #define SIM_PROCESSES 8
 #define SIM_CALLS 96
 #define SIM_CALL_KEY "x-call"
+#define SIM_CROSSING_NS (50 * TETHER_US)
 
 typedef struct sim_call sim_call;
 typedef struct sim_process sim_process;
@@ -130,6 +131,7 @@ struct sim_call {
   tether_code code;
   tether_cause *why;
   tether_cause *cancel_why; /* what the simulator cancelled it with */
+  int64_t cancelled_ns;     /* when it did, or was too late to */
   int64_t wait_ns;          /* the cancel waits for the tree below */
 
   /* on the wire */
@@ -137,6 +139,7 @@ struct sim_call {
   int64_t left_ns, budget_ns, arrived_ns; /* HEADERS: when, with how much time */
   int64_t estimate_ns, error_ns;          /* of the server's clock in them, INT64_MIN: none; what it is wrong by */
   bool trailers_left, trailers_arrived;
+  int64_t trailers_left_ns, trailers_arrived_ns;
   uint64_t cancel_step;       /* in which CANCEL arrived; 0: it has not */
   bool stopped;               /* told to the caller: nothing may begin any more */
   tether_code told, recorded; /* by TRAILERS; at the server, verdict included */
