@@ -5,6 +5,7 @@
 #include <tether/rpc.h>
 
 #include "common/options.h"
+#include "common/security.h"
 
 enum { CLI_FAILED = 1, CLI_INTERRUPTED = 130 };
 
@@ -23,10 +24,10 @@ extern const cli_command cli_search, cli_list, cli_describe, cli_health;
 extern const char *cli_url;
 extern int64_t cli_timeout_ns; /* 0: not given */
 
-#define CLI_COMMON_OPTIONS                                                                       \
-  {"url", "URL", "the service to ask; default $TETHER_SEARCH_URL", SVC_TEXT, &cli_url}, {        \
-    "timeout", "DURATION", "how long to wait at most; default 1s", SVC_DURATION, &cli_timeout_ns \
-  }
+#define CLI_COMMON_OPTIONS                                                                                             \
+  {"url", "URL", "the service to ask; default $TETHER_SEARCH_URL", SVC_TEXT, &cli_url},                                \
+      {"timeout", "DURATION", "how long to wait at most; default 1s", SVC_DURATION, &cli_timeout_ns}, SVC_OPTIONS_TLS, \
+      SVC_OPTION_TOKEN
 
 /* As svc_usage_error. */
 void cli_usage_error(const char *format, ...) TETHER_PRINTF(1, 2) __attribute__((noreturn));

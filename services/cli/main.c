@@ -85,9 +85,13 @@ int main(int argc, char **argv) {
 
   svc_log_open("cli");
   tether_client *client;
-  tether_code code = tether_client_open(cli_url, NULL, &client);
+  tether_client_options options = {.limits = {0}};
+  if (!svc_security_open()) return CLI_FAILED;
+  svc_security_of_client(&options);
+  tether_code code = tether_client_open(cli_url, &options, &client);
   if (code != TETHER_OK) return cli_print_failure(cli_url, code, "it cannot be used");
   int status = command->run(client, argc, argv);
   tether_client_close(client);
+  svc_security_close();
   return status;
 }

@@ -15,6 +15,7 @@ int svc_signals_open(void) {
   sigemptyset(&set);
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &set, NULL);
   signal(SIGPIPE, SIG_IGN);
   int fd = signalfd(-1, &set, SFD_CLOEXEC);

@@ -2,11 +2,13 @@
  *
  *   tether-edge --listen 127.0.0.1:8080 --search ipc:///run/search/search.sock */
 #include <event2/buffer.h>
+#include <signal.h>
 #include <string.h>
 
 #include "common/log.h"
 #include "common/notify.h"
 #include "common/options.h"
+#include "common/security.h"
 #include "common/signals.h"
 #include "edge/edge.h"
 #include "telemetry/listen.h"
@@ -28,6 +30,8 @@ static const svc_option options[] = {
     {"idle", "DURATION", "how long a connection may be silent, or take nothing of a reply; default 60s", SVC_DURATION,
      &front.idle_ns},
     SVC_OPTION_LOG_CALLS(telemetry_options),
+    SVC_OPTIONS_TLS,
+    SVC_OPTION_TOKEN,
     {0},
 };
 
@@ -47,7 +51,12 @@ static void on_grace_over(evutil_socket_t fd, short what, void *data) {
 static void on_signal(evutil_socket_t fd, short what, void *data) {
   edge *e = data;
   (void)what;
-  svc_log_note("shutdown", "%s: running requests may finish", strsignal(svc_signals_wait(fd, TETHER_FOREVER)));
+  int number = svc_signals_wait(fd, TETHER_FOREVER);
+  if (number == SIGHUP) {
+    svc_security_reload();
+    return;
+  }
+  svc_log_note("shutdown", "%s: running requests may finish", strsignal(number));
   if (e->draining) {
     edge_cancel_all(e); /* the second signal: no more patience */
     return;
@@ -82,7 +91,9 @@ static bool start(edge *e) {
                                           .backoff_max_ns = 2 * TETHER_SEC,
                                           .interceptors = e->telemetry.interceptors};
   if (!svc_telemetry_open(&e->telemetry, "edge", &telemetry_options)) return false;
+  svc_security_of_client(&client_options);
   if (tether_client_open(search_url, &client_options, &e->search) != TETHER_OK) return false;
+  svc_security_watch_client(e->search);
   e->base = event_base_new();
   e->scratch = evbuffer_new();
   if (!e->base || !e->scratch || !(e->http = evhttp_new(e->base))) return false;
@@ -103,6 +114,7 @@ static void stop(edge *e) {
   evbuffer_free(e->scratch);
   event_base_free(e->base);
   svc_telemetry_close(&e->telemetry);
+  svc_security_close();
 }
 
 int main(int argc, char **argv) {
@@ -112,7 +124,7 @@ int main(int argc, char **argv) {
 
   int signals = svc_signals_open();
   svc_log_open("edge");
-  if (!start(&front)) return 1;
+  if (!svc_security_open() || !start(&front)) return 1;
   struct event *on_term = event_new(front.base, signals, EV_READ | EV_PERSIST, on_signal, &front);
   if (!on_term || event_add(on_term, NULL) != 0) return 1;
   struct event *watchdog = event_new(front.base, -1, EV_PERSIST, on_watchdog, NULL);

@@ -6,6 +6,7 @@
 
 #include "common/log.h"
 #include "common/options.h"
+#include "common/security.h"
 #include "common/serve.h"
 #include "common/signals.h"
 #include "search/service.h"
@@ -28,6 +29,9 @@ static const svc_option options[] = {
     {"grace", "DURATION", "how long running calls may take at shutdown; default 2s", SVC_DURATION, &grace_ns},
     SVC_OPTION_METRICS(telemetry_options),
     SVC_OPTION_LOG_CALLS(telemetry_options),
+    SVC_OPTIONS_TLS,
+    SVC_OPTION_TOKEN,
+    SVC_OPTIONS_GUARD,
     {0},
 };
 
@@ -35,6 +39,7 @@ static tether_code open_shards(void) {
   /* A shard that restarts should be found again soon: these are a few connections in one cluster. */
   tether_client_options client_options = {
       .backoff_initial_ns = 100 * TETHER_MS, .backoff_max_ns = 2 * TETHER_SEC, .interceptors = telemetry.interceptors};
+  svc_security_of_client(&client_options);
   for (size_t i = 0; i < shard_urls.count; i++) {
     search_shard *shard = &service.shards[i];
     snprintf(shard->name, sizeof shard->name, "shard-%zu", i);
@@ -43,6 +48,7 @@ static tether_code open_shards(void) {
       svc_log_note("error", "cannot use --shard %s: %s", shard_urls.items[i], tether_code_name(code));
       return code;
     }
+    svc_security_watch_client(shard->client);
     service.count++;
   }
   return TETHER_OK;
@@ -60,9 +66,11 @@ int main(int argc, char **argv) {
 
   int signals = svc_signals_open();
   svc_log_open("search");
+  if (!svc_security_open()) return 1;
   tether_server *server = NULL;
   bool told = svc_telemetry_open(&telemetry, "search", &telemetry_options);
-  const tether_server_options server_options = {.interceptors = telemetry.interceptors};
+  tether_server_options server_options = {.interceptors = telemetry.interceptors};
+  svc_security_of_server(&server_options);
   tether_code code = told ? open_shards() : TETHER_FAILED_PRECONDITION;
   if (code == TETHER_OK) code = tether_pool_open(MERGERS, &service.mergers);
   if (code == TETHER_OK) code = tether_server_open(&server_options, &server);
@@ -75,5 +83,6 @@ int main(int argc, char **argv) {
   tether_pool_close(service.mergers); /* after the last stream, which the server has waited for */
   close_shards();
   svc_telemetry_close(&telemetry);
+  svc_security_close();
   return status;
 }

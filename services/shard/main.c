@@ -3,6 +3,7 @@
  *   tether-shard --db packages/shard-0.db --listen ipc:///run/search/shard-0.sock --name shard-0 */
 #include "common/log.h"
 #include "common/options.h"
+#include "common/security.h"
 #include "common/serve.h"
 #include "common/signals.h"
 #include "common/slow.h"
@@ -27,6 +28,8 @@ static const svc_option options[] = {
     {"grace", "DURATION", "how long running calls may take at shutdown; default 2s", SVC_DURATION, &grace_ns},
     SVC_OPTION_METRICS(telemetry_options),
     SVC_OPTION_LOG_CALLS(telemetry_options),
+    SVC_OPTIONS_TLS,
+    SVC_OPTIONS_GUARD,
     {0},
 };
 
@@ -41,11 +44,13 @@ int main(int argc, char **argv) {
   service.name = name;
   service.max_streams = streams ? streams : (workers + 1) / 2;
   if (!svc_telemetry_open(&telemetry, name, &telemetry_options)) return 1;
+  if (!svc_security_open()) return 1;
   if (shard_readers_open(&service.readers, db, workers) != TETHER_OK) return 1;
   svc_log_note("loaded", "%s: %lld packages", db, (long long)service.readers.documents);
 
   const tether_key *const keys[] = {&svc_slow_key, NULL};
   tether_server_options server_options = {.max_workers = workers, .keys = keys, .interceptors = telemetry.interceptors};
+  svc_security_of_server(&server_options);
   tether_server *server;
   tether_code code = tether_server_open(&server_options, &server);
   if (code == TETHER_OK) code = search_v1_shard_register(server, &shard_service_table, &service);
@@ -56,5 +61,6 @@ int main(int argc, char **argv) {
   int status = svc_serve(server, url, signals, grace_ns);
   shard_readers_close(&service.readers);
   svc_telemetry_close(&telemetry);
+  svc_security_close();
   return status;
 }
