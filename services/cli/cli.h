@@ -19,7 +19,7 @@ typedef struct cli_command {
   int (*run)(tether_client *client, int argc, char **argv); /* returns the exit code */
 } cli_command;
 
-extern const cli_command cli_search, cli_list, cli_describe, cli_health;
+extern const cli_command cli_search, cli_list, cli_describe, cli_health, cli_orders;
 
 extern const char *cli_url;
 extern int64_t cli_timeout_ns; /* 0: not given */

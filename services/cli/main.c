@@ -5,6 +5,7 @@
  *   tether-cli list --url ipc:///run/search/shard-0.sock
  *   tether-cli describe --url ipc:///run/search/shard-0.sock search.v1.Shard
  *   tether-cli health --url ipc:///run/search/shard-0.sock --watch
+ *   tether-cli orders --url ipc:///run/orders/orders.sock --key k1 --customer ada place anvil=2 rope=10
  *
  * Ctrl-C cancels the call, and with it everything below it. */
 #include <signal.h>
@@ -19,7 +20,7 @@
 const char *cli_url;
 int64_t cli_timeout_ns;
 
-static const cli_command *const commands[] = {&cli_search, &cli_list, &cli_describe, &cli_health};
+static const cli_command *const commands[] = {&cli_search, &cli_list, &cli_describe, &cli_health, &cli_orders};
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static char **arguments;
