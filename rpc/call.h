@@ -196,7 +196,7 @@ static inline bool tth_method_is(const tether_method *method, unsigned flags) { 
 
 /* Client: the connection brought an event for the call, or was lost. */
 void tth_client_call_event(tether_call *call, tth_event *event, const tether_limits *limits);
-void tth_client_call_lost(tether_call *call, bool left, const char *why);
+void tth_client_call_lost(tether_call *call, const char *address, bool left, const char *why);
 
 /* Client: ends a call that the connection has given back before it left; takes the stream's reference. */
 void tth_client_call_unsent(tether_call *call, tether_code code, const tether_cause *cause);

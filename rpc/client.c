@@ -9,6 +9,7 @@
 #include "rpc/client.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -16,10 +17,12 @@
 #include "rpc/dispatch.h"
 #include "rpc/large.h"
 #include "rpc/tls.h"
+#include "rpc/trace.h"
 
 #define BACKOFF_INITIAL (1 * TETHER_SEC)
 #define BACKOFF_MAX (120 * TETHER_SEC)
 #define CONNECT_TIMEOUT (20 * TETHER_SEC)
+#define IDLE_TIMEOUT (1800 * TETHER_SEC)
 
 tether_limits tth_limits_of(const tether_limits *given) {
   tether_limits limits = given ? *given : (tether_limits){0};
@@ -81,12 +84,40 @@ static bool set_alarm(tether_client *client, int64_t at_ns) {
   return true;
 }
 
+/* ---- What is due --------------------------------------------------------------------------- */
+
+/* Nobody has called for a while: every connection goes. */
+static void go_idle_locked(tether_client *client) {
+  client->idle = true;
+  for (size_t i = 0; i < client->subchannel_count; i++) tth_subchannel_rest_locked(client->subchannels[i]);
+}
+
+/* Looks whether the client is in use. Returns when to look again. */
+static int64_t check_idle_locked(tether_client *client, int64_t now_ns) {
+  if (client->idle_timeout_ns == TETHER_FOREVER) return TETHER_FOREVER;
+  if (client->idle_check_ns > now_ns) return client->idle_check_ns;
+  bool used = client->used || client->calls > 0 || client->waiters > 0;
+  client->used = false;
+  client->idle_check_ns = tether_time_add(now_ns, client->idle_timeout_ns);
+  if (used) return client->idle_check_ns;
+  go_idle_locked(client);
+  return TETHER_FOREVER;
+}
+
+/* Returns when to come again. */
+static int64_t act_due_locked(tether_client *client) {
+  int64_t now_ns = tether_now_ns(), idle_ns = client->idle ? TETHER_FOREVER : check_idle_locked(client, now_ns);
+  int64_t act_ns = client->idle ? TETHER_FOREVER : tth_balance_act_locked(client, now_ns);
+  return idle_ns < act_ns ? idle_ns : act_ns;
+}
+
 /* Does what is due; *at_ns: when to come again. false: the alarm is to stay as it is. */
 static bool act_locked(tether_client *client, int64_t *at_ns) {
   if (client->closing) return false;
-  *at_ns = tth_subchannel_act_locked(client->subchannel, tether_now_ns());
-  if (client->state != client->subchannel->state) {
-    client->state = client->subchannel->state;
+  *at_ns = act_due_locked(client);
+  tether_connectivity state = client->idle ? TETHER_IDLE : tth_balance_state_locked(client);
+  if (state != client->state) {
+    client->state = state;
     pthread_cond_broadcast(&client->changed);
   }
   if (*at_ns == client->alarm_ns) return false;
@@ -117,17 +148,21 @@ void tth_client_settle(tether_client *client) {
   if (waiting) tth_dispatch_waiting(client);
 }
 
-void tth_client_wanted(tether_client *client) {
+void tether_client_connect(tether_client *client) {
   pthread_mutex_lock(&client->mu);
-  bool stalled = client->stalled && !client->closing;
-  client->stalled = false;
-  if (stalled) tth_subchannel_hurry_locked(client->subchannel);
+  bool wake = (client->stalled || client->idle) && !client->closing;
+  if (wake && client->idle) client->idle_check_ns = tether_time_add(tether_now_ns(), client->idle_timeout_ns);
+  if (wake && client->stalled) /* no alarm will make the attempt */
+    for (size_t i = 0; i < client->subchannel_count; i++) tth_subchannel_hurry_locked(client->subchannels[i]);
+  if (wake) client->idle = client->stalled = false;
   pthread_mutex_unlock(&client->mu);
-  if (stalled) tth_client_settle(client);
+  if (wake) tth_client_settle(client);
 }
 
-tth_conn *tth_client_pick_locked(tether_client *client) {
-  return client->subchannel->state == TETHER_READY ? client->subchannel->conn : NULL;
+void tth_client_failed_locked(tether_client *client, const tth_subchannel *sub) {
+  bool several = client->subchannel_count > 1;
+  snprintf(client->last_error, sizeof client->last_error, "%s%s%s", several ? sub->address : "", several ? ": " : "",
+           sub->last_error);
 }
 
 /* ---- Connections and calls ----------------------------------------------------------------- */
@@ -145,8 +180,9 @@ void tth_client_remove_conn_locked(tether_client *client, tth_conn *conn) {
   if (node->next) tth_conn_node_of(node->next)->prev = node->prev;
 }
 
-void tth_client_conn_gone(tether_client *client) {
+void tth_client_conn_gone(tether_client *client, tth_subchannel *sub) {
   pthread_mutex_lock(&client->mu);
+  tth_subchannel_unref_locked(sub);
   client->conn_count--;
   pthread_cond_broadcast(&client->changed);
   pthread_mutex_unlock(&client->mu);
@@ -176,45 +212,81 @@ void tth_client_call_gone(tether_client *client) {
 
 /* The client is gone as far as the world goes: no thread, connection or call is left. */
 static void client_free(tether_client *client) {
-  tth_subchannel_free(client->subchannel);
+  for (size_t i = 0; i < client->subchannel_count; i++) tth_subchannel_unref_locked(client->subchannels[i]);
+  free(client->subchannels);
+  free(client->balance.ready);
   tth_tls_unref(client->tls);
   tether_credentials_unref(client->credentials);
   tth_service_config_free(client->config);
   tether_ctx_free(client->backoffs);
   pthread_cond_destroy(&client->changed);
   pthread_mutex_destroy(&client->mu);
-  free(client->url);
+  free(client->target);
   free(client);
 }
 
-tether_code tth_client_open_on(const tth_transport *transport, const char *url, const tether_client_options *options,
+/* Splits the target at its commas and makes a subchannel for each address. */
+static tether_code add_addresses(tether_client *client) {
+  size_t most = 1;
+  for (const char *at = client->target; (at = strchr(at, ',')); at++) most++;
+  client->subchannels = calloc(most, sizeof(tth_subchannel *));
+  client->balance.ready = calloc(most, sizeof(tth_subchannel *));
+  char *list = strdup(client->target), *rest = list;
+  tether_code code = client->subchannels && client->balance.ready && list ? TETHER_OK : TETHER_RESOURCE_EXHAUSTED;
+  for (char *address; code == TETHER_OK && (address = strsep(&rest, ","));) {
+    bool known = false;
+    for (size_t i = 0; i < client->subchannel_count && !known; i++)
+      known = strcmp(client->subchannels[i]->address, address) == 0;
+    if (known) continue;
+    code = tth_subchannel_new(client, address, &client->subchannels[client->subchannel_count]);
+    if (code == TETHER_OK) client->subchannel_count++;
+  }
+  free(list);
+  return code;
+}
+
+static int64_t or_default(int64_t given_ns, int64_t default_ns) { return given_ns ? given_ns : default_ns; }
+
+static void take_options(tether_client *client, const tether_client_options *options) {
+  client->limits = tth_limits_of(&options->limits);
+  client->backoff_initial_ns = or_default(options->backoff_initial_ns, BACKOFF_INITIAL);
+  client->backoff_max_ns = or_default(options->backoff_max_ns, BACKOFF_MAX);
+  client->connect_timeout_ns = or_default(options->connect_timeout_ns, CONNECT_TIMEOUT);
+  client->idle_timeout_ns = or_default(options->idle_timeout_ns, IDLE_TIMEOUT);
+  client->idle_check_ns = tether_time_add(tether_now_ns(), client->idle_timeout_ns);
+  client->interceptors = options->interceptors && *options->interceptors ? options->interceptors : NULL;
+  if (options->credentials) client->credentials = tether_credentials_ref(options->credentials);
+  client->life = life_of(&options->keepalive);
+  client->balance.policy = options->balancing;
+  client->idle = options->lazy;
+  client->state = client->idle ? TETHER_IDLE : TETHER_CONNECTING;
+  tth_random(&client->balance.random, sizeof client->balance.random);
+  client->balance.random |= 1; /* 0 would stay 0 */
+  client->balance.next = (uint32_t)client->balance.random;
+}
+
+tether_code tth_client_open_on(const tth_transport *transport, const char *target, const tether_client_options *options,
                                tether_client **result) {
   static const tether_client_options defaults;
   if (!options) options = &defaults;
-  if (!url) return TETHER_INVALID_ARGUMENT;
+  if (!target || (unsigned)options->balancing > TETHER_LEAST_OF_TWO) return TETHER_INVALID_ARGUMENT;
   tether_client *client = calloc(1, sizeof *client);
   if (!client) return TETHER_RESOURCE_EXHAUSTED;
   client->transport = transport;
-  client->url = strdup(url);
-  client->limits = tth_limits_of(&options->limits);
-  client->backoff_initial_ns = options->backoff_initial_ns ? options->backoff_initial_ns : BACKOFF_INITIAL;
-  client->backoff_max_ns = options->backoff_max_ns ? options->backoff_max_ns : BACKOFF_MAX;
-  client->connect_timeout_ns = options->connect_timeout_ns ? options->connect_timeout_ns : CONNECT_TIMEOUT;
-  client->interceptors = options->interceptors && *options->interceptors ? options->interceptors : NULL;
-  if (options->credentials) client->credentials = tether_credentials_ref(options->credentials);
-  client->state = TETHER_CONNECTING;
+  client->target = strdup(target);
   client->alarm_ns = TETHER_FOREVER;
-  client->life = life_of(&options->keepalive);
+  take_options(client, options);
   pthread_mutex_init(&client->mu, NULL);
   pthread_condattr_t monotonic;
   pthread_condattr_init(&monotonic);
   pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
   pthread_cond_init(&client->changed, &monotonic);
   pthread_condattr_destroy(&monotonic);
-  tether_code code = client->url ? tth_client_configure(client, options) : TETHER_RESOURCE_EXHAUSTED;
+  tether_code code = client->target ? tth_client_configure(client, options) : TETHER_RESOURCE_EXHAUSTED;
   if (code == TETHER_OK && options->tls) code = tth_tls_open(options->tls, true, &client->tls);
-  if (code == TETHER_OK) code = tth_subchannel_new(client, url, &client->subchannel);
+  if (code == TETHER_OK) code = add_addresses(client);
   if (code != TETHER_OK) {
+    for (size_t i = 0; i < client->subchannel_count; i++) tth_subchannel_stop(client->subchannels[i]);
     client_free(client);
     return code;
   }
@@ -223,8 +295,8 @@ tether_code tth_client_open_on(const tth_transport *transport, const char *url, 
   return TETHER_OK;
 }
 
-tether_code tether_client_open(const char *url, const tether_client_options *options, tether_client **client) {
-  return tth_client_open_on(&tth_transport_nng, url, options, client);
+tether_code tether_client_open(const char *target, const tether_client_options *options, tether_client **client) {
+  return tth_client_open_on(&tth_transport_nng, target, options, client);
 }
 
 static void each_conn(tether_client *client, void (*fn)(tth_conn *conn)) {
@@ -278,7 +350,8 @@ void tether_client_close(tether_client *client) {
   pthread_mutex_unlock(&client->mu);
   tth_dispatch_cancel_waiting(client);
   tether_ctx_cancel(client->backoffs);
-  tth_subchannel_stop(client->subchannel); /* no new connections from here on */
+  for (size_t i = 0; i < client->subchannel_count; i++) /* no new connections from here on */
+    tth_subchannel_stop(client->subchannels[i]);
   end_calls(client);
   each_conn(client, tth_conn_close_gently);
   if (!wait_for_none(client, tether_time_add(tether_now_ns(), TTH_CLOSE_BOUND_NS))) each_conn(client, tth_conn_close);
@@ -304,22 +377,38 @@ static void wake_waiters(void *data) {
   pthread_mutex_unlock(&client->mu);
 }
 
-tether_code tether_client_wait_ready(tether_client *client, const tether_ctx *ctx) {
+/* Waits until the state is `state`, or is not. */
+static tether_code wait_for(tether_client *client, const tether_ctx *ctx, tether_connectivity state, bool is,
+                            tether_connectivity *now) {
   tether_after after;
   tether_ctx_after_func(ctx, &after, NULL, wake_waiters, client);
-  tth_client_wanted(client);
   tether_code code = TETHER_OK;
   pthread_mutex_lock(&client->mu);
   client->waiters++;
-  while (client->state != TETHER_READY && code == TETHER_OK) {
+  while ((client->state == state) != is && code == TETHER_OK) {
     code = client->closing ? TETHER_CANCELLED : tether_ctx_err(ctx);
     if (code == TETHER_OK) pthread_cond_wait(&client->changed, &client->mu);
   }
+  *now = client->state;
   pthread_mutex_unlock(&client->mu);
   tether_after_stop_wait(&after);
   pthread_mutex_lock(&client->mu); /* the last touch: a close waits for it */
   client->waiters--;
   if (client->closing) pthread_cond_broadcast(&client->changed);
   pthread_mutex_unlock(&client->mu);
+  return code;
+}
+
+tether_code tether_client_wait_ready(tether_client *client, const tether_ctx *ctx) {
+  tether_connectivity now;
+  tether_client_connect(client);
+  return wait_for(client, ctx, TETHER_READY, true, &now);
+}
+
+tether_code tether_client_wait_change(tether_client *client, const tether_ctx *ctx, tether_connectivity from,
+                                      tether_connectivity *now) {
+  tether_connectivity seen;
+  tether_code code = wait_for(client, ctx, from, false, &seen);
+  if (code == TETHER_OK) *now = seen;
   return code;
 }

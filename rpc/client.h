@@ -7,17 +7,18 @@
 
 #include <pthread.h>
 
+#include "rpc/balance.h"
 #include "rpc/call.h"
 #include "rpc/retry.h"
 #include "rpc/subchannel.h"
 
 struct tether_client {
   const tth_transport *transport;
-  char *url;
+  char *target;
   tether_limits limits;
   tth_tls *tls;                    /* NULL: none */
   tether_credentials *credentials; /* NULL: none */
-  int64_t backoff_initial_ns, backoff_max_ns, connect_timeout_ns;
+  int64_t backoff_initial_ns, backoff_max_ns, connect_timeout_ns, idle_timeout_ns;
   const tether_interceptor *const *interceptors; /* NULL: none */
   tth_life_limits life;                          /* keepalive_ns of TETHER_FOREVER: none */
   _Atomic size_t calls;                          /* not ended, or with a callback running */
@@ -36,9 +37,14 @@ struct tether_client {
   bool closing;
   bool settling, unsettled; /* a thread settles; it is to look once more */
   bool stalled;             /* there is no memory for the alarm: the next who wants a connection makes the attempt */
-  size_t waiters;           /* threads in tether_client_wait_ready */
-  tth_subchannel *subchannel;
-  tth_conn *conns; /* all that are not closed */
+  size_t waiters;           /* threads that wait for a state */
+  bool idle, used;          /* used: there was a call since it was last looked at */
+  int64_t idle_check_ns;
+  tth_subchannel **subchannels; /* of the addresses, in their order */
+  size_t subchannel_count;
+  tth_balance balance;
+  char last_error[320]; /* of the last attempt that failed */
+  tth_conn *conns;      /* all that are not closed */
   size_t conn_count;
   tether_call *wait_first, *wait_last; /* calls without a connection */
   int64_t alarm_ns;                    /* when the alarm rings; TETHER_FOREVER: it does not */
@@ -59,18 +65,15 @@ tether_limits tth_limits_of(const tether_limits *given);
  * may be called from a connection's or dialer's callback. */
 void tth_client_settle(tether_client *client);
 
-/* Somebody wants a connection: makes the attempt that no alarm will. */
-void tth_client_wanted(tether_client *client);
-
-/* The connection that new calls use; NULL: none is READY. The lock is held. */
-tth_conn *tth_client_pick_locked(tether_client *client);
+/* The subchannel's attempt has failed, as its last_error says. */
+void tth_client_failed_locked(tether_client *client, const tth_subchannel *subchannel);
 
 /* A connection's place in the client's list; its reference, which the list had, is the caller's once removed. */
 void tth_client_add_conn_locked(tether_client *client, tth_conn *conn);
 void tth_client_remove_conn_locked(tether_client *client, tth_conn *conn);
 
-/* The connection is closed and released: the client may be gone afterwards. */
-void tth_client_conn_gone(tether_client *client);
+/* A connection of the subchannel is closed and released: the client may be gone afterwards. */
+void tth_client_conn_gone(tether_client *client, tth_subchannel *subchannel);
 
 /* Reads the options that policies come from. TETHER_INVALID_ARGUMENT: a bad config, which standard error tells about.
  */

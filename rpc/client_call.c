@@ -81,7 +81,7 @@ void tth_client_call_stay(tether_call *call) { atomic_fetch_add(&call->c.users, 
 /* After the callback: who waits for the group finds the callback's work done. */
 static void leave_group(tether_call *call) {
   char what[320];
-  snprintf(what, sizeof what, "call %s to %s", call->path, call->c.client->url);
+  snprintf(what, sizeof what, "call %s to %s", call->path, call->c.client->target);
   tether_group_leave(call->c.group, call->c.group_number, call->code, what);
 }
 
@@ -213,7 +213,8 @@ static void say_where_unanswered(tether_call *call, tether_phase phase) {
       phase = TETHER_PHASE_QUEUED_HERE;
     }
   }
-  say_where(call, took_ns, phase, spent_ns, call->path, *tth_call_hop(call) ? tth_call_hop(call) : call->c.client->url);
+  say_where(call, took_ns, phase, spent_ns, call->path,
+            *tth_call_hop(call) ? tth_call_hop(call) : call->c.client->target);
 }
 
 void tth_client_call_expire(tether_call *call) {
@@ -299,7 +300,7 @@ void tth_client_call_unsent(tether_call *call, tether_code code, const tether_ca
   tether_call_unref(call);
 }
 
-void tth_client_call_lost(tether_call *call, bool left, const char *why) {
+void tth_client_call_lost(tether_call *call, const char *address, bool left, const char *why) {
   /* What runs at a peer that nobody hears of any more counts as running. */
   mark_gone(call, left ? TTH_GONE_LOST : TTH_GONE_UNSENT, left ? 1 : 0);
   char message[512];
@@ -310,7 +311,7 @@ void tth_client_call_lost(tether_call *call, bool left, const char *why) {
   if (closing) {
     tth_client_call_end(call, TETHER_CANCELLED, "the client was closed", NULL);
   } else {
-    snprintf(message, sizeof message, "the connection to %s was lost: %s", client->url, why);
+    snprintf(message, sizeof message, "the connection to %s was lost: %s", address, why);
     tether_cause *cause = tether_cause_new(TETHER_CAUSE_PEER_LOST, NULL, message);
     tth_client_call_fail(call, TETHER_UNAVAILABLE, message, cause);
     tether_cause_unref(cause);

@@ -19,7 +19,7 @@ static tether_code read_config(tether_client *client, const tether_client_option
   } else if (file) {
     code = tth_service_config_load(file, why, &client->config);
   }
-  if (*why) fprintf(stderr, "tether: service config for %s: %s\n", client->url, why);
+  if (*why) fprintf(stderr, "tether: service config for %s: %s\n", client->target, why);
   return code;
 }
 

@@ -37,10 +37,11 @@ struct tth_conn {
   tth_link *link;
   tth_role role;
   _Atomic uint32_t refs;
-  tth_conn_node node;  /* the owner's */
-  _Atomic bool led;    /* a thread receives for its call, or is about to */
-  _Atomic bool pulled; /* the link leaves receiving to such a thread; written under mu */
-  bool lives;          /* it has limits, and so a ticker, which holds a reference from the start on */
+  tth_conn_node node;   /* the owner's */
+  _Atomic bool led;     /* a thread receives for its call, or is about to */
+  _Atomic bool pulled;  /* the link leaves receiving to such a thread; written under mu */
+  _Atomic size_t calls; /* client: the session's streams; written under mu */
+  bool lives;           /* it has limits, and so a ticker, which holds a reference from the start on */
   tth_ticker ticker;
 
   pthread_mutex_t mu;
@@ -163,8 +164,16 @@ static bool send_now(tth_conn *conn, size_t len, bool allowed) {
   return false;
 }
 
+/* A client that was told to go, or leaves, has no more use for the connection once its calls are answered. */
+static bool is_done_locked(const tth_conn *conn) {
+  return conn->role == TTH_CLIENT && tth_session_going_away(conn->session) &&
+         tth_session_stream_count(conn->session) == 0;
+}
+
 void tth_conn_unlock(tth_conn *conn) {
   bool close = false;
+  if (conn->role == TTH_CLIENT)
+    atomic_store_explicit(&conn->calls, tth_session_stream_count(conn->session), memory_order_relaxed);
   for (int sends = 0;; sends++) {
     size_t len = fill_locked(conn, &close);
     bool streams = len > 0 && conn->unanswered++ >= UNANSWERED_MOST;
@@ -255,9 +264,7 @@ static void on_received(void *owner, const uint8_t *batch, size_t len) {
     }
   }
   conn->corked = conn->burst && tth_session_pending(conn->session) < UNCORK_AT;
-  /* A client that was told to go has no more use for the connection once its calls are answered. */
-  bool done =
-      conn->role == TTH_CLIENT && tth_session_going_away(conn->session) && tth_session_stream_count(conn->session) == 0;
+  bool done = is_done_locked(conn);
   tth_conn_unlock(conn);
   if (done) conn->link->ops->close(conn->link);
 }
@@ -425,6 +432,16 @@ void tth_conn_start(tth_conn *conn) {
 }
 
 void tth_conn_close(tth_conn *conn) { conn->link->ops->close(conn->link); }
+
+void tth_conn_leave(tth_conn *conn) {
+  pthread_mutex_lock(&conn->mu);
+  tth_session_leave(conn->session);
+  bool done = is_done_locked(conn);
+  pthread_mutex_unlock(&conn->mu);
+  if (done) conn->link->ops->close(conn->link);
+}
+
+size_t tth_conn_calls(const tth_conn *conn) { return atomic_load_explicit(&conn->calls, memory_order_relaxed); }
 
 void tth_conn_close_gently(tth_conn *conn) {
   pthread_mutex_lock(&conn->mu);

@@ -80,6 +80,14 @@ void tth_conn_close_gently(tth_conn *conn);
 /* Server, once started: tells the peer why it is not served and closes when it has read that, or soon after. */
 void tth_conn_throw_out(tth_conn *conn, const char *why);
 
+/* Client: opens no new streams, as after a GOAWAY, and closes once none is left. Those that have not left stay queued
+ * until they are taken back. Does not block. */
+void tth_conn_leave(tth_conn *conn);
+
+/* Client: how many calls the connection has, those queued and those cancelled and not answered yet included. Without
+ * the lock: as of the last unlock. */
+size_t tth_conn_calls(const tth_conn *conn);
+
 const char *tth_conn_peer(const tth_conn *conn);
 const tether_identity *tth_conn_identity(const tth_conn *conn);
 

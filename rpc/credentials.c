@@ -201,7 +201,7 @@ void tth_credentials_apply(tether_credentials *credentials, tether_call *call, t
 }
 
 const char *tether_token_request_path(const tether_token_request *request) { return request->call->path; }
-const char *tether_token_request_url(const tether_token_request *request) { return request->call->c.client->url; }
+const char *tether_token_request_url(const tether_token_request *request) { return request->call->c.client->target; }
 
 static void answered(tether_token_request *request) {
   tether_call *call = request->call;

@@ -103,7 +103,7 @@ static void end_waiting(tether_call *call, tth_out *out, tether_code code, const
 
 /* What a call that does not wait fails with. */
 static void say_unavailable_locked(const tether_client *client, char *message, size_t size) {
-  snprintf(message, size, "no connection to %s: %s", client->url, client->subchannel->last_error);
+  snprintf(message, size, "no connection to %s: %s", client->target, client->last_error);
 }
 
 void tth_dispatch_waiting(tether_client *client) {
@@ -111,7 +111,7 @@ void tth_dispatch_waiting(tether_client *client) {
     char message[320];
     tth_out *out = NULL;
     pthread_mutex_lock(&client->mu);
-    tth_conn *conn = tth_client_pick_locked(client);
+    tth_conn *conn = tth_balance_pick_locked(client);
     tether_call *call = client->closing ? NULL : client->wait_first; /* whoever closes ends them */
     if (!conn) {
       while (call && (call->c.wait_for_ready || client->state != TETHER_TRANSIENT_FAILURE)) call = call->c.wait_next;
@@ -149,14 +149,14 @@ void tth_dispatch_cancel_waiting(tether_client *client) {
 static void catch_up(tether_client *client) {
   for (tth_wait_result pull = TTH_WAIT_CAME; pull == TTH_WAIT_CAME;) {
     pthread_mutex_lock(&client->mu);
-    tth_conn *conn = tth_client_pick_locked(client);
+    tth_conn *conn = tth_balance_pick_locked(client);
     if (conn) tth_conn_ref(conn);
     pthread_mutex_unlock(&client->mu);
     if (!conn) return;
     pull = tth_conn_catch_up(conn);
     if (pull == TTH_WAIT_END) {
       pthread_mutex_lock(&client->mu);
-      while (tth_client_pick_locked(client) == conn) pthread_cond_wait(&client->changed, &client->mu);
+      while (tth_balance_pick_locked(client) == conn) pthread_cond_wait(&client->changed, &client->mu);
       pthread_mutex_unlock(&client->mu);
     }
     tth_conn_unref(conn);
@@ -169,7 +169,8 @@ void tth_dispatch(tether_call *call, tth_out *out) {
   char message[320] = "the client was closed";
   tether_code code = TETHER_OK;
   pthread_mutex_lock(&client->mu);
-  tth_conn *conn = client->closing ? NULL : tth_client_pick_locked(client);
+  client->used = true;
+  tth_conn *conn = client->closing ? NULL : tth_balance_pick_locked(client);
   if (client->closing) {
     code = TETHER_CANCELLED;
   } else if (conn) {
@@ -186,7 +187,7 @@ void tth_dispatch(tether_call *call, tth_out *out) {
     place(call, conn, out);
     return;
   }
-  tth_client_wanted(client);
+  tether_client_connect(client);
   tth_out_free(out);
   if (code == TETHER_UNAVAILABLE)
     tth_client_call_fail(call, code, message, NULL);

@@ -173,7 +173,7 @@ const tether_limits *tth_session_peer_limits(const tth_session *session);
 /* The name that the peer's HELLO gave its process; "" if none. */
 const char *tth_session_peer_origin(const tth_session *session);
 
-/* Whether a GOAWAY was received (client) or sent (server): streams not open yet stay unsent. */
+/* Whether a GOAWAY was received, or we leave (client), or one was sent (server): streams not open yet stay unsent. */
 bool tth_session_going_away(const tth_session *session);
 
 /* ---- Output -------------------------------------------------------------------------------- */
@@ -209,6 +209,9 @@ bool tth_session_has_writable(const tth_session *session);
 
 /* Server: sends `out` (a chain that ends with TRAILERS) and ends the stream, which is no longer the caller's. */
 void tth_session_finish(tth_session *session, tth_stream *stream, tth_out *out);
+
+/* Client: opens no more streams, as after a GOAWAY. */
+void tth_session_leave(tth_session *session);
 
 /* Server: announces that no stream after the ones seen is taken; later ones are answered UNAVAILABLE. `why` is static:
  * a drain's own counts. */

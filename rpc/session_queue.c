@@ -257,6 +257,8 @@ void *tth_session_next_writable(tth_session *session) {
 
 bool tth_session_has_writable(const tth_session *session) { return session->writable.first; }
 
+void tth_session_leave(tth_session *session) { session->going_away = true; }
+
 void *tth_session_pop_queued(tth_session *session) {
   tth_stream *stream = tth_list_pop(&session->queued);
   if (!stream) return NULL;

@@ -26,15 +26,17 @@ static void back_off_locked(tth_subchannel *sub) {
   int64_t delay = sub->backoff_ns ? sub->backoff_ns : client->backoff_initial_ns;
   int64_t most = client->backoff_max_ns;
   sub->backoff_ns = delay < most / 8 * 5 ? delay / 5 * 8 : most;
-  sub->due_ns = tether_time_add(sub->attempt_at_ns, jittered(delay));
+  sub->attempt_ns = tether_time_add(sub->attempted_ns, jittered(delay));
 }
 
 /* ---- Attempts ------------------------------------------------------------------------------ */
 
 static void fail_locked(tth_subchannel *sub, const char *why) {
+  back_off_locked(sub);
+  if (sub->state == TETHER_IDLE) return; /* nobody wants to know */
   sub->state = TETHER_TRANSIENT_FAILURE;
   snprintf(sub->last_error, sizeof sub->last_error, "%s", why);
-  back_off_locked(sub);
+  tth_client_failed_locked(sub->client, sub);
 }
 
 static void on_event(void *owner, tth_conn *conn, tth_event *event);
@@ -52,51 +54,68 @@ static void on_dialed(void *owner, tth_link *link, const char *why) {
     why = "out of memory";
   }
   pthread_mutex_lock(&client->mu);
-  bool closing = client->closing;
+  bool wanted = sub->state != TETHER_IDLE && !client->closing;
   sub->dialing = false;
-  if (!closing && !conn) fail_locked(sub, why);
-  if (!closing && conn) {
+  if (!conn) fail_locked(sub, why);
+  if (conn && wanted) {
     sub->conn = conn;
     sub->silent = false;
-    sub->due_ns = tether_time_add(tether_now_ns(), client->connect_timeout_ns); /* for HELLO */
+    sub->hello_ns = tether_time_add(tether_now_ns(), client->connect_timeout_ns);
+    sub->refs++;
     tth_client_add_conn_locked(client, conn);
   }
   pthread_mutex_unlock(&client->mu);
-  if (closing) {
+  if (conn && !wanted) {
     tth_conn_unref(conn);
-    return;
+    conn = NULL;
   }
   tth_client_settle(client);
   if (conn) tth_conn_start(conn);
 }
 
+bool tth_subchannel_is_trying_locked(const tth_subchannel *sub, int64_t now_ns) {
+  if (sub->dialing || sub->conn) return sub->state != TETHER_READY;
+  return sub->state != TETHER_IDLE && sub->attempt_ns <= now_ns;
+}
+
 int64_t tth_subchannel_act_locked(tth_subchannel *sub, int64_t now_ns) {
   tether_client *client = sub->client;
-  if (sub->due_ns > now_ns) return sub->due_ns;
-  sub->due_ns = TETHER_FOREVER;
-  if (sub->conn) { /* HELLO did not come in time */
+  if (sub->state == TETHER_IDLE || sub->state == TETHER_READY || sub->dialing) return TETHER_FOREVER;
+  if (sub->conn) {
+    if (sub->silent || sub->hello_ns > now_ns) return sub->silent ? TETHER_FOREVER : sub->hello_ns;
     sub->silent = true;
     tth_conn_close(sub->conn);
-  } else {
-    sub->attempt_at_ns = tether_now_ns();
-    sub->dialing = true;
-    client->transport->dial(sub->dialer, client->connect_timeout_ns, on_dialed, sub);
+    return TETHER_FOREVER;
   }
+  if (sub->attempt_ns > now_ns) return sub->attempt_ns;
+  sub->attempted_ns = now_ns;
+  sub->dialing = true;
+  client->transport->dial(sub->dialer, client->connect_timeout_ns, on_dialed, sub);
   return TETHER_FOREVER;
 }
 
-void tth_subchannel_hurry_locked(tth_subchannel *sub) {
-  if (!sub->dialing && !sub->conn) sub->due_ns = tether_now_ns();
+void tth_subchannel_hurry_locked(tth_subchannel *sub) { sub->attempt_ns = INT64_MIN; }
+
+void tth_subchannel_want_locked(tth_subchannel *sub) {
+  if (sub->state == TETHER_IDLE) sub->state = TETHER_CONNECTING;
+}
+
+void tth_subchannel_rest_locked(tth_subchannel *sub) {
+  tth_conn *conn = sub->conn;
+  sub->conn = NULL;
+  sub->state = TETHER_IDLE;
+  tth_balance_drop_locked(sub->client, sub);
+  if (conn) tth_conn_leave(conn);
 }
 
 /* ---- The connection's events --------------------------------------------------------------- */
 
-/* The connection takes nothing new. */
-static void leave_locked(tth_subchannel *sub, const tth_conn *conn) {
+void tth_subchannel_leave_locked(tth_subchannel *sub, const tth_conn *conn) {
   if (sub->conn != conn) return;
   sub->conn = NULL;
-  sub->state = TETHER_CONNECTING;
+  sub->state = TETHER_IDLE;
   back_off_locked(sub);
+  tth_balance_drop_locked(sub->client, sub);
 }
 
 static void on_hello(tth_subchannel *sub, tth_conn *conn) {
@@ -105,7 +124,6 @@ static void on_hello(tth_subchannel *sub, tth_conn *conn) {
   if (sub->conn == conn) {
     sub->state = TETHER_READY;
     sub->backoff_ns = 0;
-    sub->due_ns = TETHER_FOREVER;
   }
   pthread_mutex_unlock(&client->mu);
   tth_client_settle(client);
@@ -115,7 +133,7 @@ static void on_hello(tth_subchannel *sub, tth_conn *conn) {
 static void on_goaway(tth_subchannel *sub, tth_conn *conn) {
   tether_client *client = sub->client;
   pthread_mutex_lock(&client->mu);
-  leave_locked(sub, conn);
+  tth_subchannel_leave_locked(sub, conn);
   pthread_mutex_unlock(&client->mu);
   tether_cause *cause =
       tether_cause_new(TETHER_CAUSE_SHUTDOWN, NULL, "the server is shutting down; the call was not sent");
@@ -148,9 +166,9 @@ static void on_event(void *owner, tth_conn *conn, tth_event *event) {
 }
 
 static void on_lost(void *owner, tth_conn *conn, tether_call *call, bool left, const char *why) {
-  (void)owner;
+  const tth_subchannel *sub = owner;
   (void)conn;
-  tth_client_call_lost(call, left, why);
+  tth_client_call_lost(call, sub->address, left, why);
 }
 
 static void on_closed(void *owner, tth_conn *conn, const char *why) {
@@ -160,7 +178,7 @@ static void on_closed(void *owner, tth_conn *conn, const char *why) {
   pthread_mutex_lock(&client->mu);
   tth_client_remove_conn_locked(client, conn);
   if (sub->conn == conn && sub->state == TETHER_READY) {
-    leave_locked(sub, conn);
+    tth_subchannel_leave_locked(sub, conn);
   } else if (sub->conn == conn) {
     sub->conn = NULL;
     fail_locked(sub, sub->silent ? "the peer sent no HELLO in time" : why);
@@ -168,7 +186,7 @@ static void on_closed(void *owner, tth_conn *conn, const char *why) {
   pthread_mutex_unlock(&client->mu);
   tth_client_settle(client);
   tth_conn_unref(conn);
-  tth_client_conn_gone(client);
+  tth_client_conn_gone(client, sub);
 }
 
 /* ---- Life ---------------------------------------------------------------------------------- */
@@ -177,14 +195,16 @@ tether_code tth_subchannel_new(tether_client *client, const char *address, tth_s
   tth_subchannel *sub = calloc(1, sizeof *sub);
   if (!sub) return TETHER_RESOURCE_EXHAUSTED;
   sub->client = client;
-  sub->state = TETHER_CONNECTING;
+  sub->refs = 1;
+  sub->state = TETHER_IDLE;
+  sub->attempt_ns = INT64_MIN;
   sub->address = strdup(address);
   tether_code code =
       sub->address ? client->transport->dialer_new(address, client->tls, &sub->dialer) : TETHER_RESOURCE_EXHAUSTED;
   if (code == TETHER_OK)
     *result = sub;
   else
-    tth_subchannel_free(sub);
+    tth_subchannel_unref_locked(sub);
   return code;
 }
 
@@ -193,8 +213,8 @@ void tth_subchannel_stop(tth_subchannel *sub) {
   sub->dialer = NULL;
 }
 
-void tth_subchannel_free(tth_subchannel *sub) {
-  if (!sub) return;
+void tth_subchannel_unref_locked(tth_subchannel *sub) {
+  if (!sub || --sub->refs > 0) return;
   free(sub->address);
   free(sub);
 }

@@ -82,6 +82,13 @@ typedef struct tether_keepalive {
   bool permit_without_calls; /* client: asks while no call is in flight too; the server must permit that */
 } tether_keepalive;
 
+/* Which of a client's addresses a call goes to. */
+typedef enum tether_balancing {
+  TETHER_PICK_FIRST = 0,   /* all calls to one: the first, in order, that can be connected to */
+  TETHER_ROUND_ROBIN = 1,  /* to those connected in turn */
+  TETHER_LEAST_OF_TWO = 2, /* to the one with fewer calls in flight of two chosen at random */
+} tether_balancing;
+
 typedef struct tether_client_options {
   tether_limits limits;
   const tether_tls *tls;           /* for tls+tcp:// and wss://; copied */
@@ -97,6 +104,10 @@ typedef struct tether_client_options {
   size_t retry_call_bytes;         /* what is kept of one call to be sent again; a call that sends more is not retried
                                       any more. Default 256 KiB */
   size_t retry_bytes;              /* the same of all calls together; default 16 MiB */
+  tether_balancing balancing;
+  bool lazy;               /* stay IDLE until somebody wants a connection */
+  int64_t idle_timeout_ns; /* without a call for so long (looked at as often), back to IDLE: connections are closed;
+                              default 30 min (gRPC's); TETHER_FOREVER: never */
 } tether_client_options;
 
 typedef struct tether_server_options {
@@ -226,28 +237,42 @@ typedef struct tether_served_method {
 
 /* ---- Client -------------------------------------------------------------------------------- */
 
-/* Makes a client of `url`: ipc:///path, tcp://host:port, tls+tcp://host:port, ws://host:port/path. Returns at
- * once and connects in the background; reconnects for as long as it is open.
- * TETHER_INVALID_ARGUMENT: a URL, TLS option or service config that cannot work (the reason goes to standard error).
+/* Makes a client of `target`: an address, or several with commas between them. An address is one of ipc:///path,
+ * tcp://host:port, tls+tcp://host:port, ws://host:port/path. Returns at once and connects in the background, to one
+ * address or all as the policy says, each with a back-off of its own; reconnects for as long as it is open and in use.
+ * A call that a server has certainly not accepted, because it drains, dies or is full, goes to another connection by
+ * itself; only the address it was accepted at can fail it (docs/protocol.md, "Not accepted").
+ * TETHER_INVALID_ARGUMENT: a target, TLS option or service config that cannot work (the reason goes to standard error).
  * TETHER_RESOURCE_EXHAUSTED: no memory. Any thread may use a client. `options` may be NULL. */
-TETHER_API TETHER_MUST_USE tether_code tether_client_open(const char *url, const tether_client_options *options,
+TETHER_API TETHER_MUST_USE tether_code tether_client_open(const char *target, const tether_client_options *options,
                                                           tether_client **client);
 
-/* Ends every call in flight with TETHER_CANCELLED, waits for their callbacks, closes the connection. */
+/* Ends every call in flight with TETHER_CANCELLED, waits for their callbacks, closes the connections. */
 TETHER_API void tether_client_close(tether_client *client);
 
+/* As gRPC's (doc/connectivity-semantics-and-api.md), of all addresses together. */
 typedef enum tether_connectivity {
-  TETHER_IDLE = 0, /* reserved: this client connects at once */
-  TETHER_CONNECTING = 1,
-  TETHER_READY = 2,
-  TETHER_TRANSIENT_FAILURE = 3, /* the last attempt failed; stays until one succeeds */
+  TETHER_IDLE = 0, /* no connection, and nobody wants one: a call, tether_client_connect or a wait for READY does */
+  TETHER_CONNECTING = 1, /* calls wait */
+  TETHER_READY = 2,      /* one address at least is connected */
+  TETHER_TRANSIENT_FAILURE =
+      3, /* all addresses have failed; stays until one is connected. Calls fail, unless wait_for_ready */
   TETHER_SHUTDOWN = 4,
 } tether_connectivity;
 
-/* The connection's state now. */
+/* The state now. */
 TETHER_API tether_connectivity tether_client_connectivity(tether_client *client);
 
-/* Waits until the client is READY: TETHER_OK; else tether_ctx_err(ctx), or TETHER_CANCELLED once closed. */
+/* Waits until the state is another than `from`. TETHER_OK: *now is the state; TETHER_SHUTDOWN once it is being closed.
+ * Else tether_ctx_err(ctx). A change there and back may be missed. */
+TETHER_API TETHER_MUST_USE tether_code tether_client_wait_change(tether_client *client, const tether_ctx *ctx,
+                                                                 tether_connectivity from, tether_connectivity *now);
+
+/* Leaves IDLE, if the client is in it. Does not block. */
+TETHER_API void tether_client_connect(tether_client *client);
+
+/* Waits until the client is READY: TETHER_OK; else tether_ctx_err(ctx), or TETHER_CANCELLED once closed. Leaves IDLE.
+ */
 TETHER_API TETHER_MUST_USE tether_code tether_client_wait_ready(tether_client *client, const tether_ctx *ctx);
 
 /* Called once when the call has ended, on an I/O thread, a timer thread or the thread that cancelled; also

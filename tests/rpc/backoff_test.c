@@ -38,12 +38,15 @@ static int teardown(void **state) {
   return ctx_sim_teardown(state);
 }
 
-static tether_client *client_open(const tether_client_options *options) {
+/* No timers but those of connecting. */
+static tether_client *client_open(const tether_client_options *given) {
   static tth_transport transport;
   tether_client *client;
+  tether_client_options options = given ? *given : (tether_client_options){0};
+  options.idle_timeout_ns = TETHER_FOREVER;
   transport = tst_transport_mem;
   transport.dial = dial;
-  assert_int_equal(tth_client_open_on(&transport, URL, options, &client), TETHER_OK);
+  assert_int_equal(tth_client_open_on(&transport, URL, &options, &client), TETHER_OK);
   return client;
 }
 

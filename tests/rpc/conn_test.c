@@ -19,7 +19,7 @@ static void call_with(struct rpc_fixture *f, size_t len) {
 
 static size_t out_bytes(struct rpc_fixture *f) {
   pthread_mutex_lock(&f->client->mu);
-  size_t bytes = tth_conn_out_bytes(f->client->subchannel->conn);
+  size_t bytes = tth_conn_out_bytes(f->client->subchannels[0]->conn);
   pthread_mutex_unlock(&f->client->mu);
   return bytes;
 }

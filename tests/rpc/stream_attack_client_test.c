@@ -158,10 +158,10 @@ static void replies_to_calls_that_are_over_are_skipped_however_many(void **state
   assert_true(allocated_bytes() < before + frames.room + MIB);
   tst_frames_trailers(&frames, 1, TETHER_CANCELLED);
   tst_mem_peer_say_frames(&a.peer, &frames);
-  tth_session *session = tth_conn_lock(a.client->subchannel->conn);
+  tth_session *session = tth_conn_lock(a.client->subchannels[0]->conn);
   assert_non_null(session);
   assert_int_equal(tth_session_stream_count(session), 0);
-  tth_conn_unlock(a.client->subchannel->conn);
+  tth_conn_unlock(a.client->subchannels[0]->conn);
   tst_frames_fini(&frames);
 }
 

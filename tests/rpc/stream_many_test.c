@@ -167,7 +167,7 @@ struct many {
 static bool all_clean(void *data) {
   struct many *m = data;
   for (int i = 0; i < m->client_count; i++)
-    if (!is_clean(m->clients[i]->subchannel->conn)) return false;
+    if (!is_clean(m->clients[i]->subchannels[0]->conn)) return false;
   bool clean = tth_server_calls(m->f->server) == 0;
   pthread_mutex_lock(&m->f->server->mu);
   for (tth_conn *conn = m->f->server->conns; conn && clean; conn = tth_conn_node_of(conn)->next) clean = is_clean(conn);
@@ -282,9 +282,9 @@ static uint32_t first_credit(struct rpc_fixture *f, const tether_ctx *ctx) {
   TETHER_SCOPED_CALL tether_call *c = testing_v1_handed_client_both_start(f->client, ctx, NULL, NULL, NULL);
   tether_call *s = echo_take_handed(&f->stats);
   assert_non_null(s);
-  tth_session *session = tth_conn_lock(f->client->subchannel->conn);
+  tth_session *session = tth_conn_lock(f->client->subchannels[0]->conn);
   uint32_t credit = session ? c->stream->send_credit : 0;
-  tth_conn_unlock(f->client->subchannel->conn);
+  tth_conn_unlock(f->client->subchannels[0]->conn);
   tether_call_finish(s, TETHER_OK);
   assert_int_equal(tether_call_wait(c), TETHER_OK);
   return credit;

@@ -76,9 +76,9 @@ static void queue_uploads(bool streams) {
 }
 
 static size_t queued(void) {
-  tth_session *session = tth_conn_lock(o.client->subchannel->conn);
+  tth_session *session = tth_conn_lock(o.client->subchannels[0]->conn);
   size_t bytes = session ? tth_session_pending(session) : 0;
-  tth_conn_unlock(o.client->subchannel->conn);
+  tth_conn_unlock(o.client->subchannels[0]->conn);
   return bytes;
 }
 

@@ -260,7 +260,7 @@ bool stream_sim_run(uint64_t seed, stream_sim_faults faults, stream_sim_totals *
     step(&w);
     totals->steps++;
   }
-  if (!*why && w.link) check_session(w.client->subchannel->conn, "client");
+  if (!*why && w.link) check_session(w.client->subchannels[0]->conn, "client");
   if (!*why && w.link) check_session(w.server->conns, "server");
   for (int i = 0; i < w.count && !*why; i++) stream_sim_check_stream(&w, &w.streams[i]);
   close_world(&w);
