@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "rpc/futex.h"
+#include "rpc/hedge.h"
 #include "rpc/retrying.h"
 #include "rpc/reuse.h"
 #include "rpc/unpack.h"
@@ -52,6 +53,9 @@ void tether_call_unref(tether_call *call) {
     tth_recorder_unref(call->c.recorder);
     tth_out_free(call->c.out);
     if (call->c.retrying) tth_retrying_free(call->c.retrying);
+    if (call->c.answer) call->initial = call->trailers = NULL; /* its own */
+    tether_call_unref(call->c.answer);
+    tth_hedge_unref(call->c.hedge);
     if (call->c.io_initial != call->initial) tether_metadata_free(call->c.io_initial);
   }
   if (call->ctx != call->root) tether_ctx_unref(call->ctx);

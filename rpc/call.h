@@ -77,6 +77,8 @@ struct tether_call {
       bool half_closed;                /* under the connection's lock: the end of the requests is queued */
       const tth_method_config *config; /* the client's, for the method; NULL: none. While the call has not ended */
       struct tth_retrying *retrying;   /* NULL: the call is not tried again (rpc/retrying.h) */
+      struct tth_hedge *hedge;         /* the attempts that the call stands for; NULL: it is one itself */
+      tether_call *answer;             /* of them, the one whose results it has */
       int64_t reserve_ns, detached_ns;
       tether_group *group; /* NULL: none, or it does not know the call */
       unsigned long group_number;
@@ -208,6 +210,22 @@ void tth_client_call_end(tether_call *call, tether_code code, const char *messag
 /* Client: the attempt has failed for what is not the call's own fault (it is on no connection, and does not wait for
  * one): it is tried again if its policy says so, else ended. */
 void tth_client_call_fail(tether_call *call, tether_code code, const char *message, const tether_cause *cause);
+
+/* Client: an attempt of a hedged call, after so many others; as tether_call_start. */
+TETHER_MUST_USE tether_call *tth_client_call_attempt(tether_client *client, const tether_ctx *ctx,
+                                                     const tether_method *method, const ProtobufCMessage *request,
+                                                     const tether_call_options *options, int previous,
+                                                     tether_call_done_fn done, void *data);
+
+/* Client: ends a call that stands for others with the results of one of them, which has ended. */
+void tth_client_call_adopt(tether_call *call, tether_call *answer);
+
+/* Client: the results are written: publishes them, calls back, leaves the group. */
+void tth_client_call_publish(tether_call *call);
+
+/* Client: the two halves of tether_call_cancel_and_wait, before and after the cancel. */
+void tth_client_call_will_wait(tether_call *call, int64_t timeout_ns);
+TETHER_MUST_USE tether_code tth_client_call_wait_gone(tether_call *call, int64_t until_ns, uint32_t *running);
 
 /* Client: ends the call, whose context has ended, if it has not ended. */
 void tth_client_call_expire(tether_call *call);

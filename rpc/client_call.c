@@ -15,6 +15,7 @@
 #include "rpc/encode.h"
 #include "rpc/futex.h"
 #include "rpc/headers.h"
+#include "rpc/hedge.h"
 #include "rpc/interceptor.h"
 #include "rpc/metadata.h"
 #include "rpc/retrying.h"
@@ -114,6 +115,16 @@ static void close_ledger(tether_call *call) {
     call->c.left_ns = call->c.started_ns; /* its stream went with the connection */
 }
 
+void tth_client_call_publish(tether_call *call) {
+  tether_call_done_fn done = call->c.done;
+  tether_call_ref(call); /* a waiter may release the call as soon as it has ended */
+  tth_call_ended(call);
+  if (done) done(call, call->c.done_data);
+  if (call->c.group) leave_group(call);
+  tth_client_call_let_go(call);
+  tether_call_unref(call);
+}
+
 static void record(tether_call *call) {
   if (call->c.ended_ns == 0) close_ledger(call);
   if (call->c.recorder) note(call);
@@ -126,13 +137,7 @@ static void publish(tether_call *call) {
   if (!between) tth_client_count(call->c.client, call->code, atomic_load(&call->c.gone) != TTH_GONE_UNSENT);
   if (tether_after_stop(&call->c.after)) tether_call_unref(call); /* the registration's reference */
   if (call->c.client->interceptors) tth_intercept_end(call);
-  tether_call_done_fn done = call->c.done;
-  tether_call_ref(call); /* a waiter may release the call as soon as it has ended */
-  tth_call_ended(call);
-  if (done) done(call, call->c.done_data);
-  if (call->c.group) leave_group(call);
-  tth_client_call_let_go(call);
-  tether_call_unref(call);
+  tth_client_call_publish(call);
 }
 
 static void finish(tether_call *call) {
@@ -263,6 +268,7 @@ tether_code tether_call_wait_ledger(tether_call *call, int64_t timeout_ns) {
   bool ended = (atomic_load(&call->state) & TTH_CALL_PHASE) == TTH_CALL_ENDED;
   if (call->role != TTH_CLIENT || !ended) return TETHER_FAILED_PRECONDITION;
   if (!call->root) return TETHER_OK; /* it ended before it began */
+  if (call->c.answer) return tether_call_wait_ledger(call->c.answer, timeout_ns);
   atomic_compare_exchange_strong(&call->c.wait_ns, &unset, 1);
   if (!wait_gone(call, tether_time_add(tether_now_ns(), timeout_ns))) return TETHER_DEADLINE_EXCEEDED;
   return atomic_load(&call->c.gone) == TTH_GONE_LOST ? TETHER_UNAVAILABLE : TETHER_OK;
@@ -275,9 +281,18 @@ tether_code tether_call_cancel_and_wait(tether_call *call, const tether_cause *c
     *running = 0;
     return TETHER_OK;
   }
+  if (call->c.hedge) return tth_hedge_cancel_and_wait(call, cause, timeout_ns, running);
   int64_t until_ns = tether_time_add(tether_now_ns(), timeout_ns);
-  atomic_store(&call->c.wait_ns, timeout_ns > 0 ? timeout_ns : 1);
+  tth_client_call_will_wait(call, timeout_ns);
   tether_ctx_cancel_cause(call->root, cause);
+  return tth_client_call_wait_gone(call, until_ns, running);
+}
+
+void tth_client_call_will_wait(tether_call *call, int64_t timeout_ns) {
+  atomic_store(&call->c.wait_ns, timeout_ns > 0 ? timeout_ns : 1);
+}
+
+tether_code tth_client_call_wait_gone(tether_call *call, int64_t until_ns, uint32_t *running) {
   if (!wait_gone(call, until_ns)) return TETHER_DEADLINE_EXCEEDED;
   if (atomic_load(&call->c.gone) == TTH_GONE_LOST) return TETHER_UNAVAILABLE;
   *running = atomic_load(&call->c.running) + (call->c.retrying ? atomic_load(&call->c.retrying->running) : 0);
@@ -286,6 +301,7 @@ tether_code tether_call_cancel_and_wait(tether_call *call, const tether_cause *c
 
 unsigned tth_client_call_attempts(const tether_call *call) {
   if (!call->c.client) return 0; /* it ended before it began */
+  if (call->c.hedge) return tth_hedge_attempts(call->c.hedge);
   unsigned earlier = call->c.retrying ? atomic_load(&call->c.retrying->left) : 0;
   return earlier + (atomic_load(&call->c.gone) != TTH_GONE_UNSENT);
 }
@@ -390,24 +406,47 @@ void tth_client_call_go(tether_call *call, tth_out *out) {
   tth_dispatch(call, out);
 }
 
+/* Whether the config's hedging is for this call: running it several times must do no harm. */
+static bool is_hedged(const tether_client *client, const tether_method *method, const tth_method_config *config) {
+  return config && config->hedging.max_attempts && !client->no_retries && method->flags & TETHER_METHOD_IDEMPOTENT &&
+         !tth_method_is(method, TETHER_METHOD_CLIENT_STREAMING | TETHER_METHOD_SERVER_STREAMING);
+}
+
+/* The attempts before this one, as metadata. */
+static tether_code add_previous(tether_call *call, int previous) {
+  char value[12];
+  int len = snprintf(value, sizeof value, "%d", previous);
+  if (!call->metadata && !(call->metadata = tether_metadata_new())) return TETHER_RESOURCE_EXHAUSTED;
+  call->c.metadata_bytes += strlen(TTH_ATTEMPTS_KEY) + (size_t)len + TTH_ENTRY_OVERHEAD;
+  return tether_metadata_add(call->metadata, TTH_ATTEMPTS_KEY, value);
+}
+
+enum { BLOCKING = -1, NOT_BLOCKING = -2 };
+
+/* `attempt`: which of a hedged call's, from 0; or one of the above. */
 static tether_call *start(tether_client *client, const tether_ctx *ctx, const tether_method *method,
-                          const ProtobufCMessage *request, const tether_call_options *options, bool blocking,
+                          const ProtobufCMessage *request, const tether_call_options *options, int attempt,
                           tether_call_done_fn done, void *data) {
   static const tether_call_options defaults;
   if (!options) options = &defaults;
-  tether_call *call = tth_call_new(TTH_CLIENT);
+  const tth_method_config *config = client->config ? tth_service_config_find(client->config, method->path) : NULL;
+  bool hedged = attempt < 0 && request && is_hedged(client, method, config);
+  tether_call *call =
+      hedged ? tth_hedge_call(client, ctx, method, config, request, options, done, data) : tth_call_new(TTH_CLIENT);
   if (!call) return no_call(method, options->group, done, data);
+  if (hedged) return call;
   call->method = method;
   call->path = method->path;
   call->c.client = client;
   call->c.done = done;
   call->c.done_data = data;
-  call->c.config = client->config ? tth_service_config_find(client->config, method->path) : NULL;
-  call->c.wait_for_ready = options->wait_for_ready || (call->c.config && call->c.config->wait_for_ready);
-  call->c.lone = blocking && !options->group; /* leaving a group may call back */
+  call->c.attempt = attempt >= 0;
+  call->c.config = config;
+  call->c.wait_for_ready = options->wait_for_ready || (config && config->wait_for_ready);
+  call->c.lone = attempt == BLOCKING && !options->group; /* leaving a group may call back */
   call->c.started_ns = tether_now_ns();
   call->c.metadata_bytes = tether_metadata_size(options->metadata);
-  call->root = tth_client_derive(ctx, method, call->c.config, options);
+  call->root = tth_client_derive(ctx, method, config, options);
   call->ctx = call->root;
   call->c.recorder = tth_recorder_of(ctx);
   call->c.explain = options->explain || tth_recorder_explains(call->c.recorder);
@@ -423,13 +462,16 @@ static tether_call *start(tether_client *client, const tether_ctx *ctx, const te
   bool live = tether_ctx_err(call->root) == TETHER_OK;
   if (code == TETHER_OK && live) code = check(call, request, &why);
   if (code == TETHER_OK && live && client->interceptors) code = tth_intercept_begin(call, &why);
+  if (code == TETHER_OK && live && attempt > 0) {
+    code = add_previous(call, attempt);
+    why = "out of memory";
+  }
   if (code == TETHER_OK && live) {
     code = tth_encode_request(call, request, options->metadata, client->limits.max_forward_bytes, &out);
     why = "out of memory";
   }
   if (out && request) tth_intercept_message(call, true, protobuf_c_message_get_packed_size(request));
-  if (out && request && call->c.config &&
-      (int64_t)protobuf_c_message_get_packed_size(request) > call->c.config->max_request_bytes) {
+  if (out && request && config && (int64_t)protobuf_c_message_get_packed_size(request) > config->max_request_bytes) {
     code = TETHER_RESOURCE_EXHAUSTED;
     why = "the request is larger than the service config allows";
     tth_out_free(out);
@@ -451,7 +493,13 @@ static tether_call *start(tether_client *client, const tether_ctx *ctx, const te
 tether_call *tether_call_start(tether_client *client, const tether_ctx *ctx, const tether_method *method,
                                const ProtobufCMessage *request, const tether_call_options *options,
                                tether_call_done_fn done, void *data) {
-  return start(client, ctx, method, request, options, false, done, data);
+  return start(client, ctx, method, request, options, NOT_BLOCKING, done, data);
+}
+
+tether_call *tth_client_call_attempt(tether_client *client, const tether_ctx *ctx, const tether_method *method,
+                                     const ProtobufCMessage *request, const tether_call_options *options, int previous,
+                                     tether_call_done_fn done, void *data) {
+  return start(client, ctx, method, request, options, previous, done, data);
 }
 
 tether_call *tth_client_call_refused(const tether_method *method, tether_code code, const char *why) {
@@ -467,7 +515,7 @@ tether_call *tth_client_call_refused(const tether_method *method, tether_code co
 
 tether_call *tether_call_unary(tether_client *client, const tether_ctx *ctx, const tether_method *method,
                                const ProtobufCMessage *request, const tether_call_options *options) {
-  tether_call *call = start(client, ctx, method, request, options, true, NULL, NULL);
+  tether_call *call = start(client, ctx, method, request, options, BLOCKING, NULL, NULL);
   if (call->c.leads) tth_conn_lead(call->c.leads, call);
   tether_call_wait(call);
   return call;

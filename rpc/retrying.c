@@ -221,7 +221,7 @@ bool tth_retrying_ended(tether_call *call) {
   tether_client *client = call->c.client;
   struct tth_retrying *r = call->c.retrying;
   tth_attempts without = {0};
-  if (!r && client->throttle.max_milli == 0) return false;
+  if (call->c.attempt || (!r && client->throttle.max_milli == 0)) return false;
   uint32_t random;
   int64_t delay_ns;
   tth_random(&random, sizeof random);

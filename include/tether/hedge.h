@@ -8,6 +8,11 @@
  *                             .clients = replicas, .client_count = 2};
  *   tether_call *call = tether_call_hedged(&hedging, ctx, &demo_v1_greeter_say_hello_method, &request.base, NULL);
  *
+ * A client's service config can hedge its calls by itself (rpc.h, "Service config"): then tether_call_unary and
+ * tether_call_start return one call that stands for the attempts, and the stubs need not be changed. The rules are the
+ * same: a server's grpc-retry-pushback-ms holds the next attempt back, or says that there is to be none; a client whose
+ * throttle is out of tokens sends the first attempt only; attempts after the first carry grpc-previous-rpc-attempts.
+ *
  * All attempts run under the one deadline. A server may run several of them to their end, so only unary methods
  * declared idempotent are hedged. */
 #ifndef TETHER_HEDGE_H
