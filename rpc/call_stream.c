@@ -85,7 +85,7 @@ static tether_code attempt(tether_call *call, size_t message_len, tth_out **out)
         (initial && tether_metadata_size(call->initial) > peer->max_metadata_bytes)) {
       code = TETHER_RESOURCE_EXHAUSTED;
     } else if (call->stream->queued < TTH_SEND_HIGH) {
-      if (call->role == TTH_CLIENT && call->c.retrying) tth_retrying_keep_locked(call, *out);
+      if (call->role == TTH_CLIENT && call->c.retrying) tth_retrying_keep(call, *out);
       tth_session_send(session, call->stream, *out);
       *out = NULL;
       if (call->role == TTH_SERVER) call->s.initial_sent = true;

@@ -401,8 +401,7 @@ void tth_client_call_go(tether_call *call, tth_out *out) {
     tth_out_free(out);
     return;
   }
-  const tether_retry_policy *policy = policy_of(call);
-  if (policy) tth_retrying_begin(call, policy, out);
+  if (call->c.retrying) tth_retrying_keep(call, out);
   tth_dispatch(call, out);
 }
 
@@ -477,6 +476,8 @@ static tether_call *start(tether_client *client, const tether_ctx *ctx, const te
     tth_out_free(out);
     out = NULL;
   }
+  const tether_retry_policy *policy = out ? policy_of(call) : NULL;
+  if (policy) call->c.retrying = tth_retrying_new(policy, call->c.started_ns);
   /* Registered before the call can be seen by anybody else. On a context that is done already it ends the call here. */
   tether_call_ref(call);
   tether_ctx_after_func(call->root, &call->c.after, NULL, on_ctx_done, call);

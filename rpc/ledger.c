@@ -81,7 +81,7 @@ static void add_hop(tether_call *call, tether_ledger *row, const ProtobufCBinary
 const tether_ledger *tether_call_ledger(tether_call *call) {
   if (call->role != TTH_CLIENT || (atomic_load(&call->state) & TTH_CALL_PHASE) != TTH_CALL_ENDED) return NULL;
   if (call->c.answer) return tether_call_ledger(call->c.answer); /* of the attempt that counts */
-  return call->c.ended_ns ? tth_call_ledger(call) : NULL; /* else it succeeded and did not ask */
+  return call->c.ended_ns ? tth_call_ledger(call) : NULL;        /* else it succeeded and did not ask */
 }
 
 const tether_ledger *tth_call_ledger(tether_call *call) {

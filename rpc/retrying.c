@@ -51,10 +51,12 @@ static size_t put_previous(uint8_t *to, size_t size, int attempts) {
   return len <= size ? tether__v1__headers__pack(&headers, to) : 0;
 }
 
-/* What the next attempt begins with: HEADERS and, unless the client streams, the request. NULL without memory. */
-static tth_out *copy_request(const tether_call *call) {
+/* What the next attempt begins with: HEADERS and, unless the client streams, the request. NULL without memory, or when
+ * the call has ended. */
+static tth_out *copy_request_locked(const tether_call *call) {
   const struct tth_retrying *r = call->c.retrying;
   uint8_t entry[64];
+  if (!r->kept) return NULL;
   tth_out *copy = copy_one(r->kept, entry, put_previous(entry, sizeof entry, r->attempts.made));
   bool streams = tth_method_is(call->method, TETHER_METHOD_CLIENT_STREAMING);
   if (!copy || streams || !r->kept->next) return copy;
@@ -66,7 +68,8 @@ static tth_out *copy_request(const tether_call *call) {
 
 /* ---- Keeping ------------------------------------------------------------------------------- */
 
-static void forget(tether_client *client, struct tth_retrying *r) {
+static void forget_locked(tether_client *client, struct tth_retrying *r) {
+  r->over = true;
   atomic_fetch_sub(&client->kept_bytes, r->kept_bytes);
   tth_out_free(r->kept);
   r->kept = NULL;
@@ -74,7 +77,7 @@ static void forget(tether_client *client, struct tth_retrying *r) {
 }
 
 /* Appends copies of the chain; false: they do not fit, or there is no memory. */
-static bool keep(tether_client *client, struct tth_retrying *r, const tth_out *out) {
+static bool keep_locked(tether_client *client, struct tth_retrying *r, const tth_out *out) {
   for (; out; out = out->next) {
     size_t bytes = sizeof *out + out->len;
     r->kept_bytes += bytes;
@@ -87,53 +90,67 @@ static bool keep(tether_client *client, struct tth_retrying *r, const tth_out *o
   return true;
 }
 
-void tth_retrying_begin(tether_call *call, const tether_retry_policy *policy, const tth_out *out) {
-  tether_client *client = call->c.client;
+struct tth_retrying *tth_retrying_new(const tether_retry_policy *policy, int64_t now_ns) {
   struct tth_retrying *r = calloc(1, sizeof *r);
-  if (!r) return;
+  if (!r) return NULL;
   r->attempts.policy = policy;
-  r->attempt_ns = call->c.started_ns;
+  r->attempt_ns = now_ns;
   r->kept_end = &r->kept;
-  if (!keep(client, r, out)) forget(client, r);
-  call->c.retrying = r;
+  pthread_mutex_init(&r->mu, NULL);
+  return r;
 }
 
 void tth_retrying_free(struct tth_retrying *r) {
   if (!r) return;
   for (int i = 0; i < r->backoff_count; i++) tether_ctx_free(r->backoffs[i].ctx);
   for (int i = 0; i < r->conn_count; i++) tth_conn_unref(r->conns[i]);
+  pthread_mutex_destroy(&r->mu);
   free(r);
 }
 
-void tth_retrying_keep_locked(tether_call *call, const tth_out *out) {
+void tth_retrying_keep(tether_call *call, const tth_out *out) {
   struct tth_retrying *r = call->c.retrying;
-  if (r->kept && !keep(call->c.client, r, out)) forget(call->c.client, r);
+  pthread_mutex_lock(&r->mu);
+  if (!r->over && !keep_locked(call->c.client, r, out)) forget_locked(call->c.client, r);
+  pthread_mutex_unlock(&r->mu);
 }
 
 void tth_retrying_commit(tether_call *call) {
-  tth_conn *conn = call->conn;
-  if (conn) (void)tth_conn_lock(conn);
-  forget(call->c.client, call->c.retrying);
-  if (conn) tth_conn_unlock(conn);
+  struct tth_retrying *r = call->c.retrying;
+  pthread_mutex_lock(&r->mu);
+  if (!r->over) forget_locked(call->c.client, r);
+  pthread_mutex_unlock(&r->mu);
+}
+
+static bool is_kept(struct tth_retrying *r) {
+  pthread_mutex_lock(&r->mu);
+  bool kept = !r->over && r->kept;
+  pthread_mutex_unlock(&r->mu);
+  return kept;
 }
 
 bool tth_retrying_replay_locked(tether_call *call, tth_session *session) {
-  const struct tth_retrying *r = call->c.retrying;
-  if (!tth_method_is(call->method, TETHER_METHOD_CLIENT_STREAMING) || !r->kept || r->attempts.made == 0) return true;
-  for (const tth_out *out = r->kept->next; out; out = out->next) {
+  struct tth_retrying *r = call->c.retrying;
+  bool complete = true;
+  if (!tth_method_is(call->method, TETHER_METHOD_CLIENT_STREAMING) || r->attempts.made == 0) return true;
+  pthread_mutex_lock(&r->mu);
+  for (const tth_out *out = r->kept ? r->kept->next : NULL; out && complete; out = out->next) {
     tth_out *copy = copy_one(out, NULL, 0);
-    if (!copy) return false;
-    tth_session_send(session, call->stream, copy);
+    complete = copy;
+    if (copy) tth_session_send(session, call->stream, copy);
   }
+  pthread_mutex_unlock(&r->mu);
   if (atomic_load(&call->pipe->send_closed)) atomic_store(&call->pipe->close_owed, true);
-  return true;
+  return complete;
 }
 
 /* ---- The wait ------------------------------------------------------------------------------ */
 
 static void try_again(tether_call *call) {
   struct tth_retrying *r = call->c.retrying;
-  tth_out *out = copy_request(call);
+  pthread_mutex_lock(&r->mu);
+  tth_out *out = copy_request_locked(call);
+  pthread_mutex_unlock(&r->mu);
   r->attempt_ns = tether_now_ns();
   atomic_store(&r->waiting, false);
   if (out)
@@ -225,7 +242,7 @@ bool tth_retrying_ended(tether_call *call) {
   uint32_t random;
   int64_t delay_ns;
   tth_random(&random, sizeof random);
-  if (r && (!r->kept || call->c.io_headers || call->c.io_reply)) r->attempts.committed = true;
+  if (r && (!is_kept(r) || call->c.io_headers || call->c.io_reply)) r->attempts.committed = true;
   tth_retry retry =
       tth_retry_decide(r ? &r->attempts : &without, &client->throttle, call->code, call->trailers, random, &delay_ns);
   if (retry == TTH_RETRY_THROTTLED) atomic_fetch_add_explicit(&client->throttled, 1, memory_order_relaxed);

@@ -28,10 +28,12 @@ struct tth_retrying {
   tth_attempts attempts; /* of whoever has the call ENDING */
   int entries;           /* in `kept`, of metadata: the number of attempts before */
 
-  /* What has been sent, from HEADERS on, to be sent again; NULL: it is not kept (any more), and the call is committed.
-   * Under the connection's lock while there is a stream. */
+  pthread_mutex_t mu; /* after a connection's */
+  /* under mu: what has been sent, from HEADERS on, to be sent again; NULL: it is not kept (any more), and the call is
+   * committed */
   tth_out *kept, **kept_end;
   size_t kept_bytes;
+  bool over; /* nothing is kept from here on */
 
   tth_backoff backoffs[TTH_ATTEMPTS_MOST - 1];
   int backoff_count;
@@ -46,15 +48,16 @@ struct tth_retrying {
   char last_message[160];
 };
 
-/* The call that starts may be tried again by this policy: keeps a copy of its packed request. Without memory, or for
- * requests beyond the client's limits, it is tried once. */
-void tth_retrying_begin(tether_call *call, const tether_retry_policy *policy, const tth_out *out);
+/* For a call that may be tried again by this policy, before anybody else knows of it. NULL without memory: it is tried
+ * once. */
+TETHER_MUST_USE struct tth_retrying *tth_retrying_new(const tether_retry_policy *policy, int64_t now_ns);
 
-/* Takes NULL. With the call. */
+/* With the call. Takes NULL. */
 void tth_retrying_free(struct tth_retrying *retrying);
 
-/* Keeps a copy of what is about to be sent on the call's stream. The connection's lock is held. */
-void tth_retrying_keep_locked(tether_call *call, const tth_out *out);
+/* Keeps a copy of what is about to be sent: the packed request, or a stream's message, in the order of their leaving.
+ * What is beyond the client's limits, or finds no memory, commits the call. */
+void tth_retrying_keep(tether_call *call, const tth_out *out);
 
 /* Something of an answer has come, or the end: the call is committed to this attempt. */
 void tth_retrying_commit(tether_call *call);
