@@ -233,6 +233,9 @@ void tth_client_call_expire(tether_call *call);
 /* Client, at the end: how often the call left. */
 unsigned tth_client_call_attempts(const tether_call *call);
 
+/* Client, at the end: how long until the last attempt began, 0 if it was the first; how the one before ended. */
+int64_t tth_client_call_retried_ns(const tether_call *call, tether_code *before);
+
 /* Client: ends a call whose answer cannot be taken; the server is told to stop. */
 void tth_client_call_refuse(tether_call *call, tether_code code, const char *why);
 

@@ -98,6 +98,11 @@ static void note(tether_call *call) {
   leg.waited_ns = call->c.left_ns ? call->c.left_ns - call->c.started_ns : leg.took_ns;
   leg.has_unconnected = leg.unconnected = !call->conn && tth_client_call_attempts(call) == 0;
   leg.code = call->code;
+  tether_code before = TETHER_OK;
+  leg.retried_ns = tth_client_call_retried_ns(call, &before);
+  leg.has_retried_ns = leg.has_before = leg.has_attempts = leg.retried_ns > 0;
+  leg.before = before;
+  leg.attempts = tth_client_call_attempts(call);
   if (call->cause) {
     tth_cause_to_wire(call->cause, &cause);
     leg.cause = &cause;
@@ -304,6 +309,13 @@ unsigned tth_client_call_attempts(const tether_call *call) {
   if (call->c.hedge) return tth_hedge_attempts(call->c.hedge);
   unsigned earlier = call->c.retrying ? atomic_load(&call->c.retrying->left) : 0;
   return earlier + (atomic_load(&call->c.gone) != TTH_GONE_UNSENT);
+}
+
+int64_t tth_client_call_retried_ns(const tether_call *call, tether_code *before) {
+  const struct tth_retrying *r = call->c.retrying;
+  if (!r || r->backoff_count == 0) return 0;
+  *before = r->last_code;
+  return (atomic_load(&r->waiting) ? call->c.ended_ns : r->attempt_ns) - call->c.started_ns;
 }
 
 unsigned tether_call_attempts(const tether_call *call) {

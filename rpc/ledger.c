@@ -12,8 +12,9 @@
 #include "rpc/recorder.h"
 
 const char *tether_phase_text(tether_phase phase) {
-  static const char *const texts[] = {"nowhere",      "connecting",     "queued here",          "in flight",
-                                      "queued there", "in the handler", "waiting for an answer"};
+  static const char *const texts[] = {
+      "nowhere",      "connecting",     "queued here",           "in flight",
+      "queued there", "in the handler", "waiting for an answer", "in attempts that failed"};
   return (size_t)phase < sizeof texts / sizeof *texts ? texts[phase] : "elsewhere";
 }
 
@@ -32,6 +33,10 @@ static void set_cause(tether_ledger *row, const Tether__V1__Cause *cause) {
   tether_cause_unref(known);
 }
 
+static tether_code code_of(uint32_t told) {
+  return told <= TETHER_UNAUTHENTICATED ? (tether_code)told : TETHER_UNKNOWN;
+}
+
 static void add_hop(tether_call *call, tether_ledger *row, const ProtobufCBinaryData *bytes, int depth);
 
 static const tether_ledger *row_of_leg(tether_call *call, const Tether__V1__Leg *leg, int depth) {
@@ -43,7 +48,11 @@ static const tether_ledger *row_of_leg(tether_call *call, const Tether__V1__Leg 
   row->took_ns = told_ns(leg->took_ns);
   row->waited_ns = told_ns(leg->waited_ns);
   row->connected = !leg->unconnected;
-  row->code = leg->code <= TETHER_UNAUTHENTICATED ? (tether_code)leg->code : TETHER_UNKNOWN;
+  row->retried_ns = told_ns(leg->retried_ns);
+  if (row->retried_ns > row->waited_ns) row->retried_ns = row->waited_ns;
+  row->attempts = leg->has_attempts ? leg->attempts : row->connected;
+  row->before = code_of(leg->before);
+  row->code = code_of(leg->code);
   set_cause(row, leg->cause);
   if (leg->has_hop) add_hop(call, row, &leg->hop, depth + 1);
   return row;
@@ -94,8 +103,10 @@ const tether_ledger *tth_call_ledger(tether_call *call) {
   row->method = call->path;
   row->hop = tth_call_hop(call);
   row->took_ns = call->c.ended_ns - call->c.started_ns;
-  row->connected = call->conn;
+  row->connected = call->conn || tth_client_call_attempts(call) > 0;
   row->waited_ns = call->c.left_ns ? call->c.left_ns - call->c.started_ns : row->took_ns;
+  row->retried_ns = tth_client_call_retried_ns(call, &row->before);
+  row->attempts = tth_client_call_attempts(call);
   row->code = call->code;
   row->cause = tether_cause_get_code(call->cause);
   row->origin = tether_cause_origin(call->cause);
@@ -143,7 +154,9 @@ static void consider(struct blame *most, const tether_ledger *row, tether_phase 
 }
 
 static void find_blame(struct blame *most, const tether_ledger *row) {
-  consider(most, row, row->connected ? TETHER_PHASE_QUEUED_HERE : TETHER_PHASE_CONNECTING, row->waited_ns);
+  consider(most, row, TETHER_PHASE_RETRYING, row->retried_ns);
+  consider(most, row, row->connected ? TETHER_PHASE_QUEUED_HERE : TETHER_PHASE_CONNECTING,
+           row->waited_ns - row->retried_ns);
   consider(most, row, row->answered ? TETHER_PHASE_IN_FLIGHT : TETHER_PHASE_WAITING, flight_ns(row));
   if (!row->answered) return;
   consider(most, row, TETHER_PHASE_QUEUED_THERE, row->queue_ns);
@@ -202,6 +215,7 @@ static void put_row(struct text *text, const tether_ledger *row, int depth, int6
   snprintf(name, sizeof name, "%*s%s", 2 * depth, "", row->method);
   put(text, "%-40.40s %9.2f ms |", name, (double)row->took_ns / 1e6);
   int at = put_bar(text, ' ', 0, start_ns, total_ns, width);
+  at = put_bar(text, '!', at, start_ns + row->retried_ns, total_ns, width);
   at = put_bar(text, '.', at, sent, total_ns, width);
   at = put_bar(text, '-', at, arrived, total_ns, width);
   at = put_bar(text, '~', at, began, total_ns, width);
@@ -212,12 +226,20 @@ static void put_row(struct text *text, const tether_ledger *row, int depth, int6
   if (row->answered && row->budget_ns != TETHER_FOREVER) put(text, ", had %.2f ms", (double)row->budget_ns / 1e6);
   put(text, ": %s", tether_code_name(row->code));
   if (row->cause != TETHER_CAUSE_NONE) put(text, " (%s)", tether_cause_code_name(row->cause));
+  if (row->retried_ns > 0) put(text, ", sent %u times, before %s", row->attempts, tether_code_name(row->before));
   if (row->wasted_ns > 0) put(text, ", %.2f ms wasted", (double)row->wasted_ns / 1e6);
   if (row->detached) put(text, ", detached");
   put(text, "\n");
   for (size_t i = 0; i < row->child_count; i++)
     put_row(text, row->children[i], depth + 1, began + row->children[i]->started_ns, total_ns, width);
   if (row->cut) put(text, "%*s%zu more\n", 2 * depth + 2, "", row->cut);
+}
+
+/* Anywhere in it. */
+static bool is_retried(const tether_ledger *row) {
+  bool retried = row->retried_ns > 0;
+  for (size_t i = 0; i < row->child_count && !retried; i++) retried = is_retried(row->children[i]);
+  return retried;
 }
 
 size_t tether_ledger_text(const tether_ledger *ledger, int width, char *buf, size_t size) {
@@ -229,6 +251,7 @@ size_t tether_ledger_text(const tether_ledger *ledger, int width, char *buf, siz
   tether_ledger_blame(ledger, &row, &phase, &spent_ns);
   put(&text, "most of it: %.2f ms %s, %s at %s\n", (double)spent_ns / 1e6, tether_phase_text(phase), row->method,
       *row->hop ? row->hop : "no server");
-  put(&text, ". waits here, - on the way, ~ queued there, # handler\n");
+  put(&text, ". waits here, - on the way, ~ queued there, # handler%s\n",
+      is_retried(ledger) ? ", ! attempts that failed" : "");
   return text.len;
 }

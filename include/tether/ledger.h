@@ -26,6 +26,7 @@ typedef enum tether_phase {
   TETHER_PHASE_HANDLER = 5,      /* in the handler's own work */
   TETHER_PHASE_WAITING = 6,      /* waited for a server that has not told what it did: it has not answered, or the call
                                     succeeded and nobody asked */
+  TETHER_PHASE_RETRYING = 7,     /* in attempts that failed, and waits for the next */
 } tether_phase;
 
 /* "in the handler"; static. */
@@ -39,7 +40,10 @@ struct tether_ledger {
   const char *hop;    /* the server's tether_origin, or its address if it told none; "" without a connection */
   int64_t started_ns; /* after the start of the parent row's handler; 0 at the root */
   int64_t took_ns;    /* as the caller saw it */
-  int64_t waited_ns;  /* of it, in the caller before it was sent */
+  int64_t waited_ns;  /* of it, in the caller before it was sent, for the last time if it was retried */
+  int64_t retried_ns; /* of that, until the last attempt began; 0: there was one */
+  unsigned attempts;  /* how often it left */
+  tether_code before; /* with retried_ns: how the attempt before the last ended */
   bool connected;     /* false: it waited for a connection, and for nothing else */
   bool answered;      /* the server told what follows; else those are 0 */
   int64_t budget_ns;  /* what was left on arrival; TETHER_FOREVER: no deadline */

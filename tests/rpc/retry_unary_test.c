@@ -1,5 +1,7 @@
 /* Unary calls that are tried again, in virtual time: gRPC's rules (grpc/proposal A6) as one call, its deadline, its
  * callback and its servers see them. */
+#include <tether/ledger.h>
+
 #include "tests/support/retry_sim.h"
 
 static const char *previous(int i) {
@@ -341,6 +343,55 @@ static void a_group_knows_of_one_call(void **state) {
   retried_free(&r, client);
 }
 
+static void the_ledger_tells_of_attempts(void **state) {
+  (void)state;
+  struct retried r;
+  tether_client *client = retry_client(RETRY_CONFIG("3", ""));
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  request.name = (char *)"parent";
+  tether_call *parent = tether_call_start(park_sim()->clients[1], tether_ctx_background(), &tst_park_unary,
+                                          &request.base, NULL, NULL, NULL);
+  park_sim_pump(0);
+  tst_parked *handler = park_sim_parked(1, 0);
+  r = (struct retried){0};
+  r.call =
+      tether_call_start(client, tether_call_ctx(handler->call), &tst_park_unary, &request.base, NULL, retried_done, &r);
+  park_sim_pump(0);
+  park_sim_pump(10 * TETHER_MS);
+  attempt_fails(0, TETHER_ABORTED, NULL);
+  assert_backoff(BACKOFF, 2);
+  park_sim_pump(5 * TETHER_MS);
+  attempt_fails(1, TETHER_INTERNAL, NULL);
+  assert_retried(&r, TETHER_INTERNAL, 2);
+  assert_true(tst_parked_end(handler, TETHER_NOT_FOUND));
+  park_sim_pump(0);
+  const tether_ledger *row = tether_call_ledger(r.call), *blamed;
+  const tether_ledger *rows[] = {row, tether_call_ledger(parent)->children[0]};
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(rows[i]->attempts, 2);
+    assert_int_equal(rows[i]->before, TETHER_ABORTED);
+    assert_in_range(rows[i]->retried_ns, 10 * TETHER_MS + BACKOFF_LEAST, 10 * TETHER_MS + BACKOFF_MOST + 2 * TETHER_MS);
+    assert_true(rows[i]->retried_ns <= rows[i]->waited_ns && rows[i]->waited_ns < rows[i]->took_ns);
+  }
+  assert_int_equal(tether_call_ledger(parent)->attempts, 1);
+  assert_int_equal(tether_call_ledger(parent)->retried_ns, 0);
+  tether_phase phase;
+  int64_t spent_ns;
+  tether_ledger_blame(row, &blamed, &phase, &spent_ns);
+  assert_ptr_equal(blamed, row);
+  assert_int_equal(phase, TETHER_PHASE_RETRYING);
+  assert_true(spent_ns == row->retried_ns);
+  char text[1024];
+  tether_ledger_text(row, 40, text, sizeof text);
+  assert_non_null(strstr(text, "sent 2 times, before ABORTED"));
+  assert_non_null(strstr(text, "|!!!!!!!!!!"));
+  assert_non_null(strstr(text, "! attempts that failed"));
+  tether_ledger_text(tether_call_ledger(parent), 40, text, sizeof text);
+  assert_non_null(strstr(text, "sent 2 times, before ABORTED"));
+  tether_call_unref(parent);
+  retried_free(&r, client);
+}
+
 /* ---- Where policies come from --------------------------------------------------------------- */
 
 static const tether_retry_policy own_policy = {.max_attempts = 2,
@@ -489,6 +540,7 @@ int main(void) {
       in_park_sim(every_attempt_is_counted_as_the_server_counts_it),
       in_park_sim(the_throttle_stops_retries_and_successes_bring_them_back),
       in_park_sim(a_group_knows_of_one_call),
+      in_park_sim(the_ledger_tells_of_attempts),
       in_park_sim(a_method_has_its_own_policy_where_the_config_has_none),
       in_park_sim(the_configs_policy_wins),
       in_park_sim(a_client_may_have_no_retries),
