@@ -94,24 +94,34 @@ static bool fill(tth_tls *tls, SSL_CTX *ctx, char *const texts[TEXTS], tth_tls_w
   return true;
 }
 
-static SSL_CTX *make_context(tth_tls *tls, tth_tls_why *why) {
-  char *texts[TEXTS] = {NULL};
-  bool good = true;
-  for (int i = 0; i < TEXTS && good; i++) {
+/* Copies of the texts, or what the files hold now. */
+static tether_code gather(tth_tls *tls, char *texts[TEXTS], tth_tls_why *why) {
+  for (int i = 0; i < TEXTS; i++) {
+    tether_code code = TETHER_OK;
     if (tls->file[i]) {
-      good =
-          tth_text_file_read(tls->file[i], &texts[i], why->text, sizeof why->text) == TETHER_OK || blame(tls, i, why);
-    } else if (tls->pem[i]) {
-      good = (texts[i] = strdup(tls->pem[i]));
+      code = tth_text_file_read(tls->file[i], &texts[i], why->text, sizeof why->text);
+      if (code != TETHER_OK) blame(tls, i, why);
+    } else if (tls->pem[i] && !(texts[i] = strdup(tls->pem[i]))) {
+      code = TETHER_RESOURCE_EXHAUSTED;
     }
+    if (code != TETHER_OK) return code;
   }
-  SSL_CTX *ctx = good ? tth_tls_context_new(tls->client) : NULL;
+  return TETHER_OK;
+}
+
+static tether_code make_context(tth_tls *tls, SSL_CTX **made, tth_tls_why *why) {
+  char *texts[TEXTS] = {NULL};
+  snprintf(why->text, sizeof why->text, "out of memory");
+  tether_code code = gather(tls, texts, why);
+  SSL_CTX *ctx = code == TETHER_OK ? tth_tls_context_new(tls->client) : NULL;
+  if (code == TETHER_OK && !ctx) code = TETHER_RESOURCE_EXHAUSTED;
   if (ctx && !fill(tls, ctx, texts, why)) {
     SSL_CTX_free(ctx);
-    ctx = NULL;
+    code = TETHER_INVALID_ARGUMENT;
   }
   for (int i = 0; i < TEXTS; i++) release_text(texts[i]);
-  return ctx;
+  if (code == TETHER_OK) *made = ctx;
+  return code;
 }
 
 /* What is missing or contradicts itself, or NULL. */
@@ -180,13 +190,12 @@ tether_code tth_tls_open(const tether_tls *options, bool client, tth_tls **tls) 
   }
   tth_tls *made = new_from(options, client);
   if (!made) return TETHER_RESOURCE_EXHAUSTED;
-  tth_tls_why why = {""};
-  made->ctx = make_context(made, &why);
-  if (!made->ctx) {
-    bool memory = !*why.text;
-    if (!memory) say("", why.text);
+  tth_tls_why why;
+  tether_code code = make_context(made, &made->ctx, &why);
+  if (code != TETHER_OK) {
+    say("", why.text);
     release(made);
-    return memory ? TETHER_RESOURCE_EXHAUSTED : TETHER_INVALID_ARGUMENT;
+    return code;
   }
   /* Peers will refuse it; but a clock that is wrong for a moment should not keep a service from starting. */
   if (!tth_tls_own_is_current(made->ctx, &why)) say("warning: ", why.text);
@@ -196,17 +205,17 @@ tether_code tth_tls_open(const tether_tls *options, bool client, tth_tls **tls) 
 
 tether_code tth_tls_reload(tth_tls *tls) {
   if (!tls) return TETHER_FAILED_PRECONDITION;
-  tth_tls_why why = {""};
-  SSL_CTX *ctx = make_context(tls, &why);
-  if (ctx && !tth_tls_own_is_current(ctx, &why)) {
+  tth_tls_why why;
+  SSL_CTX *ctx;
+  tether_code code = make_context(tls, &ctx, &why);
+  if (code == TETHER_OK && !tth_tls_own_is_current(ctx, &why)) {
     blame(tls, CERT, &why);
     SSL_CTX_free(ctx);
-    ctx = NULL;
+    code = TETHER_INVALID_ARGUMENT;
   }
-  if (!ctx) {
-    bool memory = !*why.text;
-    say("not reloaded, what was loaded before stays in use: ", memory ? "out of memory" : why.text);
-    return memory ? TETHER_RESOURCE_EXHAUSTED : TETHER_INVALID_ARGUMENT;
+  if (code != TETHER_OK) {
+    say("not reloaded, what was loaded before stays in use: ", why.text);
+    return code;
   }
   pthread_mutex_lock(&tls->lock);
   SSL_CTX *old = tls->ctx;

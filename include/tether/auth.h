@@ -1,8 +1,10 @@
 /* tether/auth.h: an interceptor that asks who calls before anything else happens.
  *
  *   static tether_code check(void *data, const tether_call *call, char principal[TETHER_PRINCIPAL_SIZE]) {
- *     const char *token = tether_metadata_get(tether_call_metadata(call), "authorization", NULL);
- *     return token && find_user(data, token, principal) ? TETHER_OK : TETHER_UNAUTHENTICATED;
+ *     const char *token;
+ *     tether_code code = tether_call_get_token(call, &token); (tether/credentials.h)
+ *     if (code != TETHER_OK) return TETHER_UNAUTHENTICATED;
+ *     return find_user(data, token, principal) ? TETHER_OK : TETHER_UNAUTHENTICATED;
  *   }
  *   tether_auth auth;
  *   tether_auth_init(&auth, check, users);
