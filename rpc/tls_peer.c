@@ -61,6 +61,11 @@ static const char *advice(long result) {
       return "who signed it is not in our ca; add it if it is to be trusted";
     case X509_V_ERR_CERT_REVOKED:
       return "our ca says that it must not be trusted any more";
+    case X509_V_ERR_UNABLE_TO_GET_CRL:
+      return "our ca has revocation lists, and none of who signed it: add that one";
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+    case X509_V_ERR_CRL_NOT_YET_VALID:
+      return "the revocation list in our ca is out of date: renew it";
     case X509_V_ERR_INVALID_PURPOSE:
       return "it was not made for this side of TLS (extendedKeyUsage)";
     default:
