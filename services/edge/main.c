@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/notify.h"
 #include "common/options.h"
+#include "common/peers.h"
 #include "common/security.h"
 #include "common/signals.h"
 #include "edge/edge.h"
@@ -87,10 +88,8 @@ static bool listen_http(edge *e) {
 }
 
 static bool start(edge *e) {
-  tether_client_options client_options = {.backoff_initial_ns = 100 * TETHER_MS,
-                                          .backoff_max_ns = 2 * TETHER_SEC,
-                                          .interceptors = e->telemetry.interceptors};
   if (!svc_telemetry_open(&e->telemetry, "edge", &telemetry_options)) return false;
+  tether_client_options client_options = svc_client_options(e->telemetry.interceptors);
   svc_security_of_client(&client_options);
   if (tether_client_open(search_url, &client_options, &e->search) != TETHER_OK) return false;
   svc_security_watch_client(e->search);

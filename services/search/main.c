@@ -6,6 +6,7 @@
 
 #include "common/log.h"
 #include "common/options.h"
+#include "common/peers.h"
 #include "common/security.h"
 #include "common/serve.h"
 #include "common/signals.h"
@@ -36,9 +37,7 @@ static const svc_option options[] = {
 };
 
 static tether_code open_shards(void) {
-  /* A shard that restarts should be found again soon: these are a few connections in one cluster. */
-  tether_client_options client_options = {
-      .backoff_initial_ns = 100 * TETHER_MS, .backoff_max_ns = 2 * TETHER_SEC, .interceptors = telemetry.interceptors};
+  tether_client_options client_options = svc_client_options(telemetry.interceptors);
   svc_security_of_client(&client_options);
   for (size_t i = 0; i < shard_urls.count; i++) {
     search_shard *shard = &service.shards[i];
@@ -70,6 +69,7 @@ int main(int argc, char **argv) {
   tether_server *server = NULL;
   bool told = svc_telemetry_open(&telemetry, "search", &telemetry_options);
   tether_server_options server_options = {.interceptors = telemetry.interceptors};
+  svc_permit_clients(&server_options);
   svc_security_of_server(&server_options);
   tether_code code = told ? open_shards() : TETHER_FAILED_PRECONDITION;
   if (code == TETHER_OK) code = tether_pool_open(MERGERS, &service.mergers);

@@ -3,6 +3,7 @@
  *   tether-shard --db packages/shard-0.db --listen ipc:///run/search/shard-0.sock --name shard-0 */
 #include "common/log.h"
 #include "common/options.h"
+#include "common/peers.h"
 #include "common/security.h"
 #include "common/serve.h"
 #include "common/signals.h"
@@ -50,6 +51,7 @@ int main(int argc, char **argv) {
 
   const tether_key *const keys[] = {&svc_slow_key, NULL};
   tether_server_options server_options = {.max_workers = workers, .keys = keys, .interceptors = telemetry.interceptors};
+  svc_permit_clients(&server_options);
   svc_security_of_server(&server_options);
   tether_server *server;
   tether_code code = tether_server_open(&server_options, &server);

@@ -14,7 +14,9 @@ DESTDIR=$root cmake --install "$build" --prefix /usr --component services >/dev/
 cd "$root/usr/lib/systemd/system"
 ls "$root/usr/bin" "$root/usr/lib/sysusers.d" .
 
-# The units that ours name and systemd brings.
+# What ours name and the system brings.
+mkdir -p "$root/bin"
+cp /bin/kill "$root/bin"
 cp /lib/systemd/system/{sysinit,basic,shutdown,network,multi-user,local-fs,swap,slices,sockets,paths,timers}.target . 2>/dev/null || true
 units=(tether-load.service tether-shard@0.service tether-search.service tether-edge.service)
 said=$(systemd-analyze verify --man=no --root="$root" "${units[@]}" 2>&1) || { echo "$said" >&2; exit 1; }
