@@ -202,6 +202,9 @@ void tether_client_get_stats(tether_client *client, tether_client_stats *stats) 
 void tth_client_call_gone(tether_client *client) {
   /* The closing thread looks at the count under the lock; the last call must wake it, and may not touch the client
    * after the count has dropped unless it holds the lock. */
+  size_t calls = atomic_load(&client->calls);
+  while (calls > 1)
+    if (atomic_compare_exchange_weak(&client->calls, &calls, calls - 1)) return;
   pthread_mutex_lock(&client->mu);
   client->calls--;
   if (client->closing && client->calls == 0) pthread_cond_broadcast(&client->changed);

@@ -70,6 +70,7 @@ tether_code tth_server_open_on(const tth_transport *transport, const tether_serv
   pthread_cond_init(&server->changed, &monotonic);
   pthread_condattr_destroy(&monotonic);
   pthread_mutex_init(&server->mu, NULL);
+  for (size_t i = 0; i < TTH_BOOKS; i++) pthread_mutex_init(&server->books[i].mu, NULL);
   *result = server;
   return TETHER_OK;
 }
@@ -158,17 +159,22 @@ static void drained_locked(tether_server *server, tth_conn *conn) {
   if (--server->draining == 0) pthread_cond_broadcast(&server->changed);
 }
 
+static tth_book *book_of(tether_server *server, const tth_conn *conn) {
+  return &server->books[(uintptr_t)conn / 64 % TTH_BOOKS]; /* connections are of hundreds of bytes */
+}
+
 /* The client has the last word, on its own calls: it moves no more of a status than this connection was answered. */
 static void on_verdict(tether_server *server, tth_conn *conn, tether_code from, tether_code to) {
   uint64_t *answered = tth_conn_node_of(conn)->answered;
-  pthread_mutex_lock(&server->mu);
+  tth_book *book = book_of(server, conn);
+  pthread_mutex_lock(&book->mu);
   if (answered[from] > 0) {
     answered[from]--;
     answered[to]++;
-    server->ended[from]--;
-    server->ended[to]++;
+    book->ended[from]--;
+    book->ended[to]++;
   }
-  pthread_mutex_unlock(&server->mu);
+  pthread_mutex_unlock(&book->mu);
 }
 
 static void on_event(void *owner, tth_conn *conn, tth_event *event) {
@@ -294,20 +300,31 @@ uint16_t tether_server_port(const tether_server *server) {
 /* ---- Calls --------------------------------------------------------------------------------- */
 
 void tth_server_call_added(tether_server *server, tether_call *call) {
-  pthread_mutex_lock(&server->mu);
-  call->s.next = server->calls_first;
+  tth_book *book = book_of(server, call->conn);
+  pthread_mutex_lock(&book->mu);
+  call->s.next = book->first;
   if (call->s.next) call->s.next->s.prev = call;
-  server->calls_first = call;
-  if (server->stopping) pthread_cond_broadcast(&server->changed);
+  book->first = call;
+  pthread_mutex_unlock(&book->mu);
+  if (!server->stopping) return; /* if that comes now, who stops finds the call in the book */
+  pthread_mutex_lock(&server->mu);
+  pthread_cond_broadcast(&server->changed);
   pthread_mutex_unlock(&server->mu);
 }
 
 void tth_server_call_gone(tether_server *server, tether_call *call) {
-  pthread_mutex_lock(&server->mu);
-  *(call->s.prev ? &call->s.prev->s.next : &server->calls_first) = call->s.next;
+  tth_book *book = book_of(server, call->conn);
+  pthread_mutex_lock(&book->mu);
+  *(call->s.prev ? &call->s.prev->s.next : &book->first) = call->s.next;
   if (call->s.next) call->s.next->s.prev = call->s.prev;
-  server->ended[call->code]++;
+  book->ended[call->code]++;
   tth_conn_node_of(call->conn)->answered[call->code]++;
+  pthread_mutex_unlock(&book->mu);
+  /* Who stops may free the server as soon as there are no calls, so the last one goes under the lock. */
+  size_t calls = atomic_load(&server->calls);
+  while (calls > 1)
+    if (atomic_compare_exchange_weak(&server->calls, &calls, calls - 1)) return;
+  pthread_mutex_lock(&server->mu);
   if (--server->calls == 0) pthread_cond_broadcast(&server->changed);
   pthread_mutex_unlock(&server->mu);
 }
@@ -325,9 +342,11 @@ tether_code tether_server_get_stats(tether_server *server, const char *path, tet
     sum.sheds += atomic_load(&route->sheds);
   }
   if (!found) return TETHER_NOT_FOUND;
-  pthread_mutex_lock(&server->mu);
-  if (!path) memcpy(sum.ended, server->ended, sizeof sum.ended);
-  pthread_mutex_unlock(&server->mu);
+  for (tth_book *book = server->books; !path && book < server->books + TTH_BOOKS; book++) {
+    pthread_mutex_lock(&book->mu);
+    for (size_t i = 0; i < TETHER_CODES; i++) sum.ended[i] += book->ended[i];
+    pthread_mutex_unlock(&book->mu);
+  }
   *stats = sum;
   return TETHER_OK;
 }

@@ -1,4 +1,5 @@
-/* rpc/server.h: the server object's insides. Lock order: server->mu, then a connection's lock. */
+/* rpc/server.h: the server object's insides. Lock order: server->mu, then a book's or a connection's lock. No call
+ * takes server->mu while others are about: on several processors it would be what they wait for. */
 #ifndef TETHER_RPC_SERVER_H
 #define TETHER_RPC_SERVER_H
 
@@ -29,6 +30,16 @@ typedef struct tth_needs {
   tth_need of[];
 } tth_needs;
 
+/* The calls of some of the connections. */
+typedef struct tth_book {
+  pthread_mutex_t mu;
+  /* under mu */
+  tether_call *first; /* not ended, and their HEADERS were read */
+  uint64_t ended[TETHER_CODES];
+} tth_book;
+
+#define TTH_BOOKS 8
+
 struct tether_server {
   const tth_transport *transport;
   tether_limits limits;
@@ -53,15 +64,14 @@ struct tether_server {
   pthread_cond_t changed; /* on CLOCK_MONOTONIC */
   /* under mu */
   tether_drain_hook *drain_hooks; /* not called yet */
-  bool stopping;
-  int64_t full_said_ns; /* when a line was written about too many connections */
+  _Atomic bool stopping;          /* also read without it */
+  int64_t full_said_ns;           /* when a line was written about too many connections */
   tth_listener **listeners;
   size_t listener_count;
   tth_conn *conns;
   _Atomic size_t conn_count, draining; /* draining: connections that have not said DRAINED */
-  tether_call *calls_first;            /* not ended, and their HEADERS were read */
-  uint64_t ended[TETHER_CODES];
 
+  tth_book books[TTH_BOOKS];
   _Atomic size_t calls; /* not ended; one more from the moment the connection has a stream for it */
 };
 

@@ -30,18 +30,27 @@ static bool wait_for_none(tether_server *server, const _Atomic size_t *count, in
   return none;
 }
 
-/* The next call that has not been told of the shutdown, referenced; waits for one. NULL once there are no calls. */
-static tether_call *next_to_cancel(tether_server *server) {
-  pthread_mutex_lock(&server->mu);
-  tether_call *call = NULL;
-  while (server->calls > 0) {
-    for (call = server->calls_first; call && call->s.told;) call = call->s.next;
-    if (call) break;
-    pthread_cond_wait(&server->changed, &server->mu);
-  }
+/* A call of the book that has not been told of the shutdown, referenced. */
+static tether_call *untold(tth_book *book) {
+  pthread_mutex_lock(&book->mu);
+  tether_call *call = book->first;
+  while (call && call->s.told) call = call->s.next;
   if (call) {
     call->s.told = true;
     tether_call_ref(call);
+  }
+  pthread_mutex_unlock(&book->mu);
+  return call;
+}
+
+/* The next such call; waits for one. NULL once there are no calls. */
+static tether_call *next_to_cancel(tether_server *server) {
+  tether_call *call = NULL;
+  pthread_mutex_lock(&server->mu);
+  while (server->calls > 0) {
+    for (size_t i = 0; i < TTH_BOOKS && !call; i++) call = untold(&server->books[i]);
+    if (call) break;
+    pthread_cond_wait(&server->changed, &server->mu);
   }
   pthread_mutex_unlock(&server->mu);
   return call;
@@ -128,6 +137,7 @@ void tether_server_close(tether_server *server) {
   tether_server_shutdown(server, 0);
   tether_pool_close(server->pool);
   pthread_cond_destroy(&server->changed);
+  for (size_t i = 0; i < TTH_BOOKS; i++) pthread_mutex_destroy(&server->books[i].mu);
   pthread_mutex_destroy(&server->mu);
   tth_tls_unref(server->tls);
   free(server->routes);
