@@ -91,9 +91,10 @@ static bool move(PGconn *conn, short *events) {
   return PQconsumeInput(conn) == 1 && unsent >= 0;
 }
 
-static void wait_for(int fd, short events, int other_fd, int timeout_ms) {
+/* Returns whether there is something to do with the first. */
+static bool wait_for(int fd, short events, int other_fd, int timeout_ms) {
   struct pollfd fds[2] = {{.fd = fd, .events = events}, {.fd = other_fd, .events = POLLIN}};
-  (void)poll(fds, 2, timeout_ms); /* whatever it was, the caller looks */
+  return poll(fds, 2, timeout_ms) > 0 && fds[0].revents != 0;
 }
 
 /* TETHER_OK: PQgetResult does not block. Nothing is received while a row is there: what the server sends faster than it
@@ -101,16 +102,16 @@ static void wait_for(int fd, short events, int other_fd, int timeout_ms) {
 static tether_code wait_result(tether_pq *pq, const tether_ctx *ctx) {
   int done_fd = -2;
   for (;;) {
-    short events;
     tether_code code = tether_ctx_err(ctx);
     if (code != TETHER_OK) return code;
     if (!PQisBusy(pq->conn)) return TETHER_OK;
-    bool alive = move(pq->conn, &events);
-    if (!PQisBusy(pq->conn)) return TETHER_OK;
-    if (!alive) return local_failure(pq);
     if (done_fd == -2) code = tether_ctx_done_fd(ctx, &done_fd);
     if (code != TETHER_OK) return code;
-    wait_for(PQsocket(pq->conn), events, done_fd, tether_ctx_poll_timeout_ms(ctx));
+    int unsent = PQflush(pq->conn);
+    short events = (short)(POLLIN | (unsent == 1 ? POLLOUT : 0));
+    if (unsent >= 0 && !wait_for(PQsocket(pq->conn), events, done_fd, tether_ctx_poll_timeout_ms(ctx))) continue;
+    bool alive = PQconsumeInput(pq->conn) == 1 && unsent >= 0;
+    if (!alive && PQisBusy(pq->conn)) return local_failure(pq);
   }
 }
 
@@ -170,8 +171,8 @@ static const char *settle(tether_pq *pq, bool cancel, settling *s, tth_pq_cancel
     if (s->over && !*sent) return NULL;
     if (now_ns >= until_ns) return "a cancelled statement did not end in time";
     if (!*sent && now_ns >= next_ns && !(*sent = tth_pq_cancel_start(pq->conn))) return "no memory to cancel";
-    wait_for(s->over ? -1 : PQsocket(pq->conn), events, *sent ? tth_pq_cancel_fd(*sent) : -1,
-             tth_pq_poll_ms(!*sent && next_ns < until_ns ? next_ns : until_ns));
+    (void)wait_for(s->over ? -1 : PQsocket(pq->conn), events, *sent ? tth_pq_cancel_fd(*sent) : -1,
+                   tth_pq_poll_ms(!*sent && next_ns < until_ns ? next_ns : until_ns));
   }
 }
 
