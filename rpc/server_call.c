@@ -37,6 +37,12 @@ tether_call *tth_server_call_new(tether_server *server, tth_conn *conn, tth_stre
   return call;
 }
 
+/* What a connection's calls may hold: in requests, and in replies that have not left. At least one of the largest. */
+static size_t held_most(const tether_limits *limits) {
+  size_t most = 4 * limits->connection_window_bytes, one = limits->max_unpacked_bytes + TTH_METADATA_MOST;
+  return most > one ? most : one;
+}
+
 /* ---- Ending -------------------------------------------------------------------------------- */
 
 /* What the caller is told when the context has ended: the context's status, not the handler's. */
@@ -104,9 +110,31 @@ static void intercept_end(tether_call *call) {
   tth_intercept_end(call);
 }
 
+static size_t size_of(const tth_out *out) {
+  size_t size = 0;
+  for (; out; out = out->next) size += out->len;
+  return size;
+}
+
+/* Replaces a long reply on a connection whose client leaves too much unread already. Short ones are bounded by the
+ * streams there may be. */
+static void bound_unsent(tether_call *call, tth_out **out) {
+  size_t size = size_of(*out);
+  if (size <= TTH_SLICE || call->code != TETHER_OK) return;
+  const tth_session *session = tth_conn_lock(call->conn);
+  bool fits = !session || tth_session_unsent(session) + size <= held_most(&call->s.server->limits);
+  tth_conn_unlock(call->conn);
+  if (fits) return;
+  tth_out_free(*out);
+  call->code = TETHER_RESOURCE_EXHAUSTED;
+  tth_call_set_message(call, "the client leaves as much unread on this connection as it may");
+  *out = encode_end(call, tth_conn_peer_limits(call->conn));
+}
+
 /* Sends the end, and lets go. */
 static void complete(tether_call *call) {
   tth_out *out = encode_end(call, tth_conn_peer_limits(call->conn));
+  bound_unsent(call, &out);
   if (call->s.server->interceptors) intercept_end(call);
   bool unref = false;
   tth_session *session = tth_conn_lock(call->conn);
@@ -471,9 +499,8 @@ static void on_headers(tether_call *call, const tth_event *event, const tether_l
 
 /* Requests that do not fit into their calls count for their connection. False: it holds too much. */
 static bool hold(tether_call *call, const tether_limits *limits) {
-  size_t bytes = call->arena.used_bytes, most = 4 * limits->connection_window_bytes;
+  size_t bytes = call->arena.used_bytes, most = held_most(limits);
   if (bytes <= TTH_CALL_INLINE) return true;
-  if (most < limits->max_unpacked_bytes + TTH_METADATA_MOST) most = limits->max_unpacked_bytes + TTH_METADATA_MOST;
   _Atomic size_t *held = &tth_conn_node_of(call->conn)->held_bytes;
   if (atomic_fetch_add_explicit(held, bytes, memory_order_relaxed) + bytes <= most) {
     call->s.held_bytes = bytes;

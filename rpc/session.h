@@ -224,6 +224,9 @@ void tth_session_ping(tth_session *session);
  * tth_session_min_fill. */
 size_t tth_session_fill(tth_session *session, int64_t now_ns, uint8_t *buf, size_t size);
 
+/* Bytes queued on all streams that have not left. */
+size_t tth_session_unsent(const tth_session *session);
+
 /* The room needed for the next piece, and about how much there is to send in all. */
 size_t tth_session_min_fill(const tth_session *session);
 size_t tth_session_pending(const tth_session *session);

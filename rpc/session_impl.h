@@ -81,6 +81,7 @@ struct tth_session {
   tth_stream_list writable; /* the owner is to be told */
   size_t blocked;           /* streams whose output waits for credit */
   size_t pending;           /* bytes in out chains that may leave */
+  size_t unsent;            /* bytes queued on streams, also on those that wait for credit */
   bool going_away;
 
   /* time */

@@ -84,6 +84,7 @@ static void append(tth_session *session, tth_stream *stream, tth_out *out) {
   *stream->out_end = out;
   for (; out; out = out->next) {
     stream->queued += out->len;
+    session->unsent += out->len;
     if (!stream->blocked) session->pending += out->len;
     stream->out_end = &out->next;
   }
@@ -109,6 +110,7 @@ static void tell_if_writable(tth_session *session, tth_stream *stream) {
 
 void tth_stream_out_left(tth_session *session, tth_stream *stream, size_t len) {
   stream->queued -= len;
+  session->unsent -= len;
   session->pending -= len;
   tell_if_writable(session, stream);
 }
@@ -117,6 +119,7 @@ void tth_stream_drop_out(tth_session *session, tth_stream *stream) {
   if (!stream->out) return;
   set_blocked(session, stream, false);
   session->pending -= stream->queued;
+  session->unsent -= stream->queued;
   stream->queued = 0;
   tth_out_free(stream->out);
   stream->out = NULL;
@@ -155,6 +158,7 @@ void tth_stream_keep_trailers(tth_session *session, tth_stream *stream) {
   if (!out) return;
   set_blocked(session, stream, false);
   session->pending -= out->len;
+  session->unsent -= out->len;
   stream->queued -= out->len;
   *end = NULL;
   stream->out_end = end;
@@ -230,6 +234,8 @@ void tth_session_send(tth_session *session, tth_stream *stream, tth_out *out) {
   append(session, stream, out);
   tth_stream_make_ready(session, stream);
 }
+
+size_t tth_session_unsent(const tth_session *session) { return session->unsent; }
 
 void tth_session_drop_output(tth_session *session, tth_stream *stream) { tth_stream_drop_out(session, stream); }
 

@@ -69,8 +69,9 @@ typedef struct tether_limits {
   size_t stream_window_bytes;     /* how much one stream may hold that was received and not read yet; default and least
                                      64 KiB. Grows to 1 MiB by itself for readers that keep up */
   size_t connection_window_bytes; /* how much more than that all streams of a connection may hold together, for long
-                                     messages and grown windows; default 64 MiB, at least max_message_bytes. A server's
-                                     handlers hold at most four times as much of a connection's requests, unpacked */
+                                     messages and grown windows; default 64 MiB, at least max_message_bytes. A server
+                                     holds at most four times as much of a connection's unpacked requests, and of
+                                     replies that its client does not read */
 } tether_limits;
 
 /* Noticing that a peer has vanished without a word, after gRPC's keepalive (gRFC A8), with its names and defaults. Zero

@@ -107,16 +107,18 @@ static void check_waiting(const tth_session *session) {
 
 void session_check(const tth_session *session) {
   uint64_t taken = 0, grown = 0, unread = 0;
-  size_t pending = check_control(session), blocked = 0, count = 0;
+  size_t pending = check_control(session), blocked = 0, count = 0, unsent = 0;
   check_lists(session);
   for (const tth_stream *stream = session->queued.first; stream; stream = stream->places[TTH_LIST_OUTPUT].next) {
     FUZZ_CHECK(stream->state == TTH_STREAM_QUEUED && stream->id == 0);
     pending += check_output(stream);
+    unsent += stream->queued;
   }
   for (size_t i = 0; i < session->streams.capacity; i++) {
     const tth_stream *stream = session->streams.slots[i];
     if (!stream) continue;
     pending += check_stream(session, stream);
+    unsent += stream->queued;
     blocked += stream->blocked;
     taken += (uint64_t)stream->in.grown + stream->in.reserved;
     grown += stream->in.grown;
@@ -124,6 +126,7 @@ void session_check(const tth_session *session) {
     count++;
   }
   if (pending != session->pending) fuzz_fail("%zu bytes may leave, counted as %zu", pending, session->pending);
+  FUZZ_CHECK(unsent == tth_session_unsent(session));
   FUZZ_CHECK(blocked == session->blocked && count == session->streams.count);
   FUZZ_CHECK(session->budget + taken == whole_budget(session));
   FUZZ_CHECK(session->growth_left + grown == whole_budget(session) - longest(session));

@@ -28,7 +28,7 @@ bool node_init(struct node *node, const char *name, const char *url) {
 bool node_start(struct node *node) {
   char fd[16];
   snprintf(fd, sizeof fd, "%d", node->fd);
-  char *argv[] = {(char *)TETHER_BINARY_DIR "/tests/tests-node", node->url, fd, NULL};
+  char *argv[] = {(char *)TETHER_BINARY_DIR "/tests/tests-node", node->url, fd, node->small ? "small" : NULL, NULL};
   atomic_store(&node->shared->ready, 0);
   errno = posix_spawn(&node->pid, argv[0], NULL, NULL, argv, environ);
   if (errno) return false;

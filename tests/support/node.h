@@ -17,6 +17,7 @@ struct node_shared {
 struct node {
   pid_t pid; /* 0: not running */
   char url[128];
+  bool small; /* set before the start: messages of at most 1 MiB, and a window of that size for each connection */
   int fd;
   struct node_shared *shared; /* survives the process */
 };

@@ -1,5 +1,6 @@
-/* A server process: tests-node URL FD. Serves Echo at URL until it is killed; its statistics, and the port it listens
- * on, are in the memory behind FD (support/node.h), where the test sees them whatever becomes of this process. */
+/* A server process: tests-node URL FD [small]. Serves Echo at URL until it is killed; its statistics, and the port it
+ * listens on, are in the memory behind FD (support/node.h), where the test sees them whatever becomes of this process.
+ */
 #include "tests/support/node.h"
 
 #include <signal.h>
@@ -10,7 +11,7 @@
 #include <unistd.h>
 
 int main(int argc, char **argv) {
-  if (argc != 3) return 2;
+  if (argc != 3 && argc != 4) return 2;
   sigset_t terminate; /* before anybody knows of us, and for the server's threads too */
   sigemptyset(&terminate);
   sigaddset(&terminate, SIGTERM);
@@ -21,7 +22,8 @@ int main(int argc, char **argv) {
   close(atoi(argv[2]));
   tether_origin_set(shared->name);
   tether_server *server;
-  const tether_server_options options = {.max_workers = 256};
+  tether_server_options options = {.max_workers = 256};
+  if (argc == 4) options.limits = (tether_limits){.max_message_bytes = 1 << 20, .connection_window_bytes = 1 << 20};
   if (tether_server_open(&options, &server) != TETHER_OK || echo_server_add(server, &shared->stats) != TETHER_OK)
     return 3;
   if (tether_server_listen(server, argv[1]) != TETHER_OK) return 4;
