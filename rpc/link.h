@@ -108,6 +108,8 @@ typedef struct tth_transport {
    * A peer whose handshake fails is closed with one log line; one that is silent is closed after 10 s. */
   tether_code (*listen)(const char *url, tth_tls *tls, void (*accepted)(void *owner, tth_link *link), void *owner,
                         tth_listener **listener);
+  /* How long a peer accepted from now on may take for the handshake. NULL: there is none. */
+  void (*listener_patience)(tth_listener *listener, int64_t timeout_ns);
   /* The bound TCP port, 0 if not TCP. */
   uint16_t (*listener_port)(const tth_listener *listener);
   /* Stops accepting, waits for running callbacks, releases. Links already accepted live on. */

@@ -28,7 +28,8 @@ struct tth_listener {
   uint16_t port;
   void (*accepted)(void *owner, tth_link *link);
   void *owner;
-  bool pausing; /* the accepting chain's: aio is a pause, not an accept */
+  bool pausing;                /* the accepting chain's: aio is a pause, not an accept */
+  _Atomic int64_t patience_ns; /* for a greeting; 0: tth_link_nng_greeting_timeout_ns */
 
   pthread_mutex_t lock;
   pthread_cond_t idle;
@@ -113,7 +114,9 @@ static void welcome(tth_listener *listener, nng_stream *stream) {
   listener->running++;
   if (listener->closing) tth_nng_link_abort(link, "the server is closing");
   pthread_mutex_unlock(&listener->lock);
-  tth_nng_link_greet(link, atomic_load(&tth_link_nng_greeting_timeout_ns), greeted, listener);
+  int64_t patience_ns = atomic_load(&listener->patience_ns);
+  tth_nng_link_greet(link, patience_ns > 0 ? patience_ns : atomic_load(&tth_link_nng_greeting_timeout_ns), greeted,
+                     listener);
 }
 
 static void accept_failed(tth_listener *listener, int error) {
@@ -213,6 +216,10 @@ static tether_code nng_listen_on(const char *url, tth_tls *tls, void (*accepted)
   return code;
 }
 
+static void nng_listener_patience(tth_listener *listener, int64_t timeout_ns) {
+  atomic_store(&listener->patience_ns, timeout_ns);
+}
+
 static uint16_t nng_listener_port(const tth_listener *listener) { return listener->port; }
 
 static void nng_listener_free(tth_listener *listener) {
@@ -234,5 +241,6 @@ const tth_transport tth_transport_nng = {.dialer_new = tth_nng_dialer_new,
                                          .dial = tth_nng_dial,
                                          .dialer_free = tth_nng_dialer_free,
                                          .listen = nng_listen_on,
+                                         .listener_patience = nng_listener_patience,
                                          .listener_port = nng_listener_port,
                                          .listener_free = nng_listener_free};

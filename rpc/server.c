@@ -34,6 +34,7 @@ static void read_life(tether_server *server, const tether_server_options *option
   };
   server->age_ns = or_default(options->max_connection_age_ns, TETHER_FOREVER);
   server->max_connections = options->max_connections;
+  server->patience_ns = options->handshake_timeout_ns;
 }
 
 static void read_admission(tether_server *server, const tether_server_options *options) {
@@ -273,6 +274,8 @@ tether_code tether_server_listen(tether_server *server, const char *url) {
   if (stopping) return TETHER_FAILED_PRECONDITION;
   tether_code code = server->transport->listen(url, server->tls, on_accepted, server, &listener);
   if (code != TETHER_OK) return code;
+  if (server->patience_ns > 0 && server->transport->listener_patience)
+    server->transport->listener_patience(listener, server->patience_ns);
   pthread_mutex_lock(&server->mu);
   stopping = server->stopping; /* a shutdown would not see this listener any more */
   tth_listener **grown =

@@ -52,6 +52,7 @@ struct tether_server {
   tth_life_limits life;
   int64_t age_ns;
   uint32_t max_connections; /* 0: any */
+  int64_t patience_ns;      /* for the transport's handshake; 0: its own */
   bool sheds;               /* admission may say no */
   tth_admission admission;
 

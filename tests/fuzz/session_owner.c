@@ -149,8 +149,14 @@ static void act_as_server(driver *d, uint8_t step) {
   driver_call *call;
   switch (step) {
     case 0:
-    case 1:
       finish(d, chosen(d));
+      break;
+    case 1: /* with nothing to do it drains */
+      call = chosen(d);
+      if (call)
+        finish(d, call);
+      else
+        tth_session_drain(d->session, "graceful_stop", d->now_ns);
       break;
     case 2:
       tth_session_goaway(d->session, "graceful_stop");

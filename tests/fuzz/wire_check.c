@@ -214,8 +214,8 @@ static void of_connection(wire_check *check, const tth_frame *frame) {
       break;
     case TTH_GOAWAY:
       parses(frame, &tether__v1__goaway__descriptor);
-      MUST(check->role == TTH_SERVER && !check->gone_away, frame, "from a client, or again");
-      check->gone_away = true;
+      MUST(check->role == TTH_SERVER && check->goaways < 2, frame, "from a client, or a third time");
+      check->goaways++;
       break;
     default:
       MUST(false, frame, "of no known type");

@@ -22,7 +22,8 @@ typedef struct wire_stream {
 
 typedef struct wire_check {
   tth_role role; /* of the side that is checked */
-  bool greeted, gone_away;
+  bool greeted;
+  unsigned goaways;                 /* a drain says it twice */
   bool knows_limits;                /* the peer's HELLO was delivered; of several the widest counts */
   uint64_t max_streams, max_window; /* of the peer */
   uint64_t max_message;

@@ -176,11 +176,16 @@ static void connections_beyond_the_limit_are_told_so_and_cost_the_others_nothing
   assert_int_equal(rpc_fixture_close((void **)&f), 0);
 }
 
-static void who_says_no_hello_in_time_is_closed(void **state) {
+static void who_greets_or_says_hello_too_late_is_closed(void **state) {
   (void)state;
   struct rpc_fixture *f;
   const tether_server_options options = {.handshake_timeout_ns = 200 * TETHER_MS};
   assert_int_equal(rpc_fixture_open((void **)&f, &options, NULL), 0);
+  int64_t since_ns = tst_now_ns();
+  int silent = raw_connect_ipc(f->url + strlen("ipc://"));
+  assert_true(silent >= 0 && raw_is_closed(silent));
+  assert_true(tst_now_ns() - since_ns < 9 * TETHER_SEC); /* not the transport's own 10 s */
+  close(silent);
   int fd = raw_hello(f->url, false);
   assert_true(raw_is_closed(fd));
   close(fd);
@@ -223,7 +228,7 @@ int main(void) {
       cmocka_unit_test(quiet_connections_whose_peers_live_live_on),
       cmocka_unit_test(a_client_that_asks_too_often_is_told_so_and_loses_its_connection),
       cmocka_unit_test(connections_beyond_the_limit_are_told_so_and_cost_the_others_nothing),
-      cmocka_unit_test(who_says_no_hello_in_time_is_closed),
+      cmocka_unit_test(who_greets_or_says_hello_too_late_is_closed),
       cmocka_unit_test(idle_connections_are_closed),
       cmocka_unit_test(connections_that_grow_old_are_replaced_and_no_call_that_was_sent_is_lost),
   };
