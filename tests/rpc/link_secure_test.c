@@ -197,6 +197,60 @@ static void a_pair_socket_can_dial_us_over_tls(void **state) {
   tst_acceptor_close(&acceptor);
 }
 
+/* Configurations that a program makes with nng itself come to the same TLS, and mean what nng's manual says. */
+static void we_can_dial_a_pair_socket_over_tls(void **state) {
+  (void)state;
+  char url[64], why[TST_WHY_SIZE];
+  uint8_t batch[200];
+  int port;
+  nng_socket socket;
+  nng_listener listener;
+  nng_tls_config *config;
+  tth_tls *tls, *without;
+  tth_dialer *dialer;
+  tst_probe probe;
+  tether_tls options = client_tls();
+  assert_true(tst_tls_open(&options, true, &without));
+  options.cert_pem = certificates.client.pem;
+  options.key_pem = certificates.client.key;
+  assert_true(tst_tls_open(&options, true, &tls));
+  assert_int_equal(nng->dialer_new("tls+tcp://localhost:1", tls, &dialer), TETHER_OK); /* brings our TLS along */
+  nng->dialer_free(dialer);
+  assert_string_equal(nng_tls_engine_name(), "tether-openssl");
+  assert_int_equal(nng_tls_config_alloc(&config, NNG_TLS_MODE_SERVER), 0);
+  assert_int_equal(nng_tls_config_own_cert(config, certificates.cert, "no key", NULL), NNG_ECRYPTO);
+  assert_int_equal(nng_tls_config_ca_chain(config, "no certificate", NULL), NNG_ECRYPTO);
+  assert_int_equal(nng_tls_config_version(config, NNG_TLS_1_3, NNG_TLS_1_2), NNG_ENOTSUP);
+  assert_int_equal(nng_tls_config_own_cert(config, certificates.cert, certificates.key, NULL), 0);
+  assert_int_equal(nng_tls_config_ca_chain(config, certificates.ca, NULL), 0);
+  assert_int_equal(nng_tls_config_auth_mode(config, NNG_TLS_AUTH_MODE_REQUIRED), 0);
+  assert_int_equal(nng_tls_config_version(config, NNG_TLS_1_2, NNG_TLS_1_2), 0);
+  assert_int_equal(nng_pair0_open(&socket), 0);
+  assert_int_equal(nng_listener_create(&listener, socket, "tls+tcp://127.0.0.1:0"), 0);
+  assert_int_equal(nng_listener_set_ptr(listener, NNG_OPT_TLS_CONFIG, config), 0);
+  assert_int_equal(nng_listener_start(listener, 0), 0);
+  assert_int_equal(nng_listener_get_int(listener, NNG_OPT_TCP_BOUND_PORT, &port), 0);
+  snprintf(url, sizeof url, "tls+tcp://localhost:%d", port);
+  assert_int_equal(nng->dialer_new(url, without, &dialer), TETHER_OK);
+  assert_null(tst_dial(dialer, TST_BOUND_NS, nng, why)); /* auth_mode REQUIRED */
+  nng->dialer_free(dialer);
+  assert_int_equal(nng->dialer_new(url, tls, &dialer), TETHER_OK);
+  tth_link *link = tst_dial(dialer, TST_BOUND_NS, nng, why);
+  if (!link) fail_msg("%s", why);
+  tst_probe_init(&probe);
+  tst_probe_start(&probe, link);
+  tst_batch_fill(batch, sizeof batch, 0);
+  assert_int_equal(nng_send(socket, batch, sizeof batch, 0), 0);
+  assert_true(tst_counter_wait(&probe.batches, 1, TST_BOUND_NS));
+  assert_true(tst_probe_end(&probe));
+  tst_probe_fini(&probe);
+  nng->dialer_free(dialer);
+  nng_close(socket);
+  nng_tls_config_free(config);
+  tth_tls_unref(tls);
+  tth_tls_unref(without);
+}
+
 static void a_stuck_send_can_be_closed(const char *url) {
   tether_tls server = server_tls(), client = client_tls();
   tst_probe here, there;
@@ -311,6 +365,7 @@ int main(int argc, char **argv) {
       CASE(batches_arrive_over_ws),
       CASE(batches_arrive_over_wss),
       CASE(a_pair_socket_can_dial_us_over_tls),
+      CASE(we_can_dial_a_pair_socket_over_tls),
       CASE(a_link_can_be_closed_while_a_send_is_stuck),
       CASE(a_peer_killed_while_we_handle_a_batch_closes_the_link),
   };
