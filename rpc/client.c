@@ -161,8 +161,8 @@ void tether_client_connect(tether_client *client) {
 
 void tth_client_failed_locked(tether_client *client, const tth_subchannel *sub) {
   bool several = client->subchannel_count > 1;
-  snprintf(client->last_error, sizeof client->last_error, "%s%s%s", several ? sub->address : "", several ? ": " : "",
-           sub->last_error);
+  snprintf(client->last_error, sizeof client->last_error, "%.120s%s%s", several ? sub->address : "",
+           several ? ": " : "", sub->last_error);
 }
 
 /* ---- Connections and calls ----------------------------------------------------------------- */

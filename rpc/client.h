@@ -43,7 +43,7 @@ struct tether_client {
   tth_subchannel **subchannels; /* of the addresses, in their order */
   size_t subchannel_count;
   tth_balance balance;
-  char last_error[320]; /* of the last attempt that failed */
+  char last_error[448]; /* of the last attempt that failed */
   tth_conn *conns;      /* all that are not closed */
   size_t conn_count;
   tether_call *wait_first, *wait_last; /* calls without a connection */

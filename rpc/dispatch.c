@@ -103,12 +103,12 @@ static void end_waiting(tether_call *call, tth_out *out, tether_code code, const
 
 /* What a call that does not wait fails with. */
 static void say_unavailable_locked(const tether_client *client, char *message, size_t size) {
-  snprintf(message, size, "no connection to %s: %s", client->target, client->last_error);
+  snprintf(message, size, "no connection to %.256s: %s", client->target, client->last_error);
 }
 
 void tth_dispatch_waiting(tether_client *client) {
   for (;;) {
-    char message[320];
+    char message[768];
     tth_out *out = NULL;
     pthread_mutex_lock(&client->mu);
     tth_conn *conn = tth_balance_pick_locked(client);
@@ -166,7 +166,7 @@ static void catch_up(tether_client *client) {
 void tth_dispatch(tether_call *call, tth_out *out) {
   tether_client *client = call->c.client;
   if (call->c.lone) catch_up(client);
-  char message[320] = "the client was closed";
+  char message[768] = "the client was closed";
   tether_code code = TETHER_OK;
   pthread_mutex_lock(&client->mu);
   client->used = true;
