@@ -37,6 +37,10 @@ typedef struct bench_options {
   bool threads;    /* in_flight threads that block instead of callbacks */
   bool pooled;     /* the handler may block: it does not run on an I/O thread */
   bool explain;    /* calls ask for their ledger */
+  bool trace;      /* calls are part of a trace */
+  bool metrics;    /* both sides count calls */
+  bool spans;      /* both sides make spans, which go nowhere */
+  bool logs;       /* both sides write lines, which go nowhere */
   int connections; /* the calls take turns on them; or of programs that measure those */
   int cpus;        /* processors for all processes; 0: all there are */
   int hops;        /* servers, each of which gets the next one's address */

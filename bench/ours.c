@@ -3,16 +3,39 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tether/logging.h>
+#include <tether/metrics.h>
 #include <tether/tls.h>
+#include <tether/tracing.h>
 
 static const char *url_of(const bench_options *options, const char *address, char *url, size_t size) {
   snprintf(url, size, "%s://%s", options->tls ? "tls+tcp" : options->tcp ? "tcp" : "ipc", address);
   return url;
 }
 
+static void ignore_span(void *data, const tether_span *span) { (void)data, (void)span; }
+static void ignore_line(void *data, const char *line, size_t len) { (void)data, (void)line, (void)len; }
+
+/* What the options ask to be known of calls. */
+static const tether_interceptor *const *interceptors_of(const bench_options *options) {
+  static const tether_interceptor *list[4];
+  static tether_tracing tracing;
+  static tether_logging logging;
+  static tether_metrics *metrics;
+  size_t count = 0;
+  if (list[0]) return list;
+  if (options->metrics && tether_metrics_new(&metrics) != TETHER_OK) bench_fail("no metrics");
+  if (options->metrics) list[count++] = tether_metrics_interceptor(metrics);
+  tether_tracing_init(&tracing, NULL, ignore_span, NULL);
+  if (options->spans) list[count++] = &tracing.interceptor;
+  tether_logging_init(&logging, ignore_line, NULL);
+  if (options->logs) list[count++] = &logging.interceptor;
+  return list;
+}
+
 tether_server *ours_server(const bench_options *options) {
   tether_server *server;
-  tether_server_options ours = {0};
+  tether_server_options ours = {.interceptors = interceptors_of(options)};
   tether_tls tls = {0};
   if (options->tls) {
     tls = (tether_tls){.cert_file = bench_tls_file("cert"), .key_file = bench_tls_file("key")};
@@ -34,7 +57,7 @@ void ours_serve(const bench_options *options, tether_server *server, void (*on_e
 tether_client *ours_client(const bench_options *options, const char *address) {
   char url[128];
   tether_client *client;
-  tether_client_options ours = {0};
+  tether_client_options ours = {.interceptors = interceptors_of(options)};
   tether_tls tls = {0};
   if (options->tls) {
     tls.ca_file = bench_tls_file("cert");

@@ -1,6 +1,7 @@
 /* Unary calls with a deadline and a metadata entry: one at a time, blocking; or many, by callbacks or by threads, on
  * one connection or several. */
 #include <stdatomic.h>
+#include <tether/trace.h>
 
 #include "bench/ours.h"
 
@@ -12,6 +13,7 @@ struct caller {
   tether_client *clients[CONNECTIONS_MOST];
   int client_count;
   _Atomic unsigned turn;
+  const tether_ctx *root; /* of every call's context */
   tether_call_options options;
   Bench__V1__Payload request;
   tether_call *(*call)(tether_client *, const tether_ctx *, const Bench__V1__Payload *, const tether_call_options *);
@@ -44,7 +46,7 @@ static tether_client *next_client(struct caller *caller) {
 
 static void call_once(void *data) {
   struct caller *caller = data;
-  TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), BENCH_TIMEOUT_SECONDS * TETHER_SEC);
+  TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(caller->root, BENCH_TIMEOUT_SECONDS * TETHER_SEC);
   TETHER_SCOPED_CALL tether_call *call = caller->call(next_client(caller), ctx, &caller->request, &caller->options);
   ours_check(call, caller->run_options);
 }
@@ -53,8 +55,8 @@ static void call_ended(tether_call *call, void *data);
 
 static void call_start(void *data) {
   struct caller *caller = data;
-  tether_call_unref(caller->start(next_client(caller), tether_ctx_background(), &caller->request, &caller->options,
-                                  call_ended, caller));
+  tether_call_unref(
+      caller->start(next_client(caller), caller->root, &caller->request, &caller->options, call_ended, caller));
 }
 
 static void call_ended(tether_call *call, void *data) {
@@ -66,11 +68,14 @@ static void call_ended(tether_call *call, void *data) {
 static void measure(const bench_options *options, bench_run *run) {
   struct caller caller = {.run = run,
                           .run_options = options,
+                          .root = tether_ctx_background(),
                           .call = bench_v1_echo_client_unary,
                           .start = bench_v1_echo_client_unary_start};
   caller.client_count = options->connections > 0 ? options->connections : 1;
   if (caller.client_count > CONNECTIONS_MOST) bench_fail("too many connections");
   for (int i = 0; i < caller.client_count; i++) caller.clients[i] = ours_client(options, options->address);
+  tether_ctx *traced = options->trace ? tether_trace_start(tether_ctx_background(), true, NULL) : NULL;
+  if (traced) caller.root = traced;
   caller.options = ours_call_options();
   caller.options.explain = options->explain;
   caller.request = ours_payload(options);
@@ -88,6 +93,7 @@ static void measure(const bench_options *options, bench_run *run) {
       bench_one_by_one(run, call_once, &caller);
   }
   for (int i = 0; i < caller.client_count; i++) tether_client_close(caller.clients[i]);
+  tether_ctx_free(traced);
 }
 
 int main(int argc, char **argv) { return bench_main(argc, argv, &(bench_program){.serve = serve, .measure = measure}); }

@@ -85,8 +85,7 @@ static tether_call_summary summarise(tether_call *call) {
     int64_t started_ns = call->c.started_ns;
     return (tether_call_summary){.started_ns = started_ns,
                                  .ended_ns = call->c.ended_ns ? call->c.ended_ns : tether_now_ns(),
-                                 .budget_ns = left_ns(tether_ctx_deadline_ns(call->root), started_ns),
-                                 .attempts = tth_client_call_attempts(call)};
+                                 .budget_ns = left_ns(tether_ctx_deadline_ns(call->root), started_ns)};
   }
   /* One that a shutdown has ended may not even have got its time yet. */
   int64_t ended_ns = call->s.ended_ns, arrived_ns = call->s.arrived_ns ? call->s.arrived_ns : ended_ns;

@@ -110,7 +110,7 @@ static void on_end(void *data, tether_call *call, const tether_call_summary *sum
     put_ms(&l, "queue", summary->queue_ns);
     if (summary->wasted_ns > 0) put_ms(&l, "wasted", summary->wasted_ns);
   } else {
-    snprintf(attempts, sizeof attempts, "%u", summary->attempts);
+    snprintf(attempts, sizeof attempts, "%u", tether_call_attempts(call));
     put(&l, "attempts", attempts);
   }
   l.text[l.len++] = '\n';

@@ -151,12 +151,12 @@ static void record_server(tth_cell *cell, const tether_call_summary *summary) {
   if (summary->wasted_ns > 0) add(&cell->counts[TTH_COUNT_WASTED_NS], (uint64_t)summary->wasted_ns);
 }
 
-static void record_client(tth_cell *cell, const tether_call_summary *summary) {
-  if (summary->attempts == 0)
+static void record_client(tth_cell *cell, unsigned attempts) {
+  if (attempts == 0)
     add(&cell->counts[TTH_COUNT_UNSENT], 1);
   else
-    add(&cell->counts[TTH_COUNT_ATTEMPTS], summary->attempts);
-  if (summary->attempts > 1) add(&cell->counts[TTH_COUNT_RETRIES], summary->attempts - 1);
+    add(&cell->counts[TTH_COUNT_ATTEMPTS], attempts);
+  if (attempts > 1) add(&cell->counts[TTH_COUNT_RETRIES], attempts - 1);
 }
 
 static void on_end(void *data, tether_call *call, const tether_call_summary *summary, void *state) {
@@ -176,7 +176,7 @@ static void on_end(void *data, tether_call *call, const tether_call_summary *sum
   if (tether_call_is_server(call))
     record_server(cell, summary);
   else
-    record_client(cell, summary);
+    record_client(cell, tether_call_attempts(call));
 }
 
 static void on_connection(void *data, bool server, bool opened, const char *peer) {

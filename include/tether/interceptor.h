@@ -37,15 +37,14 @@
 extern "C" {
 #endif
 
-/* What is known of a call at its end, beside what tether_call_code, tether_call_message, tether_call_cause and the
- * other readers of a call tell. */
+/* What is known of a call at its end, beside what tether_call_code, tether_call_message, tether_call_cause,
+ * tether_call_attempts and the other readers of a call tell. */
 typedef struct tether_call_summary {
   int64_t started_ns; /* client: when the call was started; server: when its headers came */
   int64_t ended_ns;
   int64_t budget_ns; /* what was left of its time at started_ns, never below 0; TETHER_FOREVER: no deadline */
   int64_t queue_ns;  /* server: from started_ns until its handler began; of a call without a handler until its end */
   int64_t wasted_ns; /* server: how long the handler worked on after its context had ended */
-  unsigned attempts; /* client: how often the call left; 0: never */
   bool handled;      /* server: a handler ran */
 } tether_call_summary;
 

@@ -60,7 +60,7 @@ static size_t describe(const tether_span *span, tether_otlp_attribute *a) {
     add_number(a, &n, "tether.queue_ns", span->summary->queue_ns);
     if (span->summary->wasted_ns > 0) add_number(a, &n, "tether.wasted_ns", span->summary->wasted_ns);
   } else {
-    add_number(a, &n, "tether.attempts", span->summary->attempts);
+    add_number(a, &n, "tether.attempts", tether_call_attempts(call));
   }
   return n;
 }

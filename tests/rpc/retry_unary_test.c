@@ -1,5 +1,6 @@
 /* Unary calls that are tried again, in virtual time: gRPC's rules (grpc/proposal A6) as one call, its deadline, its
  * callback and its servers see them. */
+#include <tether/interceptor.h>
 #include <tether/ledger.h>
 
 #include "tests/support/retry_sim.h"
@@ -26,6 +27,47 @@ static void a_call_that_failed_is_tried_again_and_ends_once(void **state) {
   assert_string_equal(((const Testing__V1__Reply *)tether_call_reply(r.call))->text, "retry");
   assert_string_equal(tether_call_message(r.call), "");
   assert_null(tether_call_trailers(r.call));
+  retried_free(&r, client);
+}
+
+static int seen_begins, seen_messages, seen_ends;
+static unsigned seen_attempts;
+
+static tether_code see_begin(void *data, tether_call *call, void **state) {
+  (void)data, (void)call, (void)state;
+  seen_begins++;
+  return TETHER_OK;
+}
+
+static void see_message(void *data, tether_call *call, bool sent, size_t bytes, void *state) {
+  (void)data, (void)call, (void)sent, (void)bytes, (void)state;
+  seen_messages++;
+}
+
+static void see_end(void *data, tether_call *call, const tether_call_summary *summary, void *state) {
+  (void)data, (void)summary, (void)state;
+  seen_ends++;
+  seen_attempts = tether_call_attempts(call);
+}
+
+static void interceptors_see_one_call_and_how_often_it_was_tried(void **state) {
+  static const tether_interceptor interceptor = {.begin = see_begin, .message = see_message, .end = see_end};
+  static const tether_interceptor *const interceptors[] = {&interceptor, NULL};
+  (void)state;
+  struct retried r;
+  seen_begins = seen_messages = seen_ends = 0;
+  tether_client *client = retry_client_with(
+      &(tether_client_options){.service_config = RETRY_CONFIG("4", ""), .interceptors = interceptors});
+  retry_start(&r, client, &tst_park_unary, NULL);
+  attempt_fails(0, TETHER_UNAVAILABLE, NULL);
+  assert_backoff(BACKOFF, 2);
+  assert_int_equal(seen_ends, 0);
+  attempt_fails(1, TETHER_OK, NULL);
+  assert_retried(&r, TETHER_OK, 2);
+  assert_int_equal(seen_begins, 1);
+  assert_int_equal(seen_messages, 2); /* the request and the reply */
+  assert_int_equal(seen_ends, 1);
+  assert_int_equal(seen_attempts, 2);
   retried_free(&r, client);
 }
 
@@ -523,6 +565,7 @@ static void a_bad_config_is_refused_by_open(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       in_park_sim(a_call_that_failed_is_tried_again_and_ends_once),
+      in_park_sim(interceptors_see_one_call_and_how_often_it_was_tried),
       in_park_sim(other_codes_are_final),
       in_park_sim(the_last_attempts_failure_is_the_calls),
       in_park_sim(one_deadline_covers_all_attempts_and_the_waits_between),
