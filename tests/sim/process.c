@@ -38,6 +38,7 @@ void sim_process_open(sim_process *process) {
   const tether_server_options options = {
       .limits = random_limits(),
       .keys = sim_keys,
+      .interceptors = sim_watchers,
       .max_timeout_ns = process->max_timeout_ns,
       .keepalive.time_ns = TETHER_FOREVER, /* what is forgotten is not to be found by it */
   };
@@ -63,6 +64,7 @@ tether_client *sim_process_client(sim_process *from, sim_process *to) {
   if (*client) return *client;
   char url[] = {'m', 'e', 'm', ':', '/', '/', from->name[1], '-', to->name[1], 0};
   const tether_client_options options = {.limits = random_limits(),
+                                         .interceptors = sim_watchers,
                                          .backoff_initial_ns = sim_spread(chance, TETHER_MS, 300 * TETHER_MS),
                                          .backoff_max_ns = TETHER_SEC,
                                          .connect_timeout_ns = sim_spread(chance, 200 * TETHER_MS, 5 * TETHER_SEC)};

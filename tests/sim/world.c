@@ -308,6 +308,7 @@ void sim_run(uint64_t seed, FILE *trace, sim_report *report) {
   run_to_rest(w);
   sim_check_end();
   close_all(w);
+  sim_check_watched();
   if (tether_ctx_live_count() != live) sim_wrong(NULL, "%zu contexts are left", tether_ctx_live_count() - live);
   if (tether_clock_set(NULL) != TETHER_OK) sim_wrong(NULL, "a deadline is left armed");
   w->totals->seeds++;

@@ -210,6 +210,9 @@ typedef struct sim_world {
 
   sim_call calls[SIM_CALLS];
   int call_count, call_most;
+  struct {
+    uint64_t begun, ended;
+  } watched[2];                 /* calls of clients, of servers (watcher.c) */
   sim_call *changed[SIM_CALLS]; /* to be looked at after the step */
   int changed_count;
   int64_t end_ns; /* nothing new begins and nothing fails from here on */
@@ -341,6 +344,10 @@ ProtobufCBinaryData sim_body(const sim_call *call, bool up, uint32_t index);
 
 void sim_check_step(void);
 void sim_check_end(void);
+
+/* The interceptors of every client and server; what they have seen must hold when all is closed. */
+extern const tether_interceptor *const sim_watchers[];
+void sim_check_watched(void);
 
 /* Promise 1: until the path has been free for long enough, the handler must have heard of the call's end. */
 void sim_check_stop(void *data, uint64_t number);
