@@ -242,8 +242,9 @@ void tth_client_call_refuse(tether_call *call, tether_code code, const char *why
 /* Client: gives a packed request its connection; takes `out`. */
 void tth_client_call_go(tether_call *call, tth_out *out);
 
-/* Client: keeps the call's client open until the other is called. */
+/* Client: keeps the call's client open until the last is called. try: false if it may be closed already. */
 void tth_client_call_stay(tether_call *call);
+TETHER_MUST_USE bool tth_client_call_try_stay(tether_call *call);
 void tth_client_call_let_go(tether_call *call);
 
 /* Client: sends the half-close if it is owed and there is a stream. false: no memory. */

@@ -135,6 +135,13 @@ static tether_code send_out(tether_call *call, tth_out *out, size_t message_len,
   return code;
 }
 
+/* A client may be closed, and its interceptors gone, once its calls have ended; a server waits for who may send. */
+static void intercept_sent(tether_call *call, size_t len) {
+  if (!call->intercept || (call->role == TTH_CLIENT && !tth_client_call_try_stay(call))) return;
+  tth_intercept_message(call, true, len);
+  if (call->role == TTH_CLIENT) tth_client_call_let_go(call);
+}
+
 static tether_code send_message(tether_call *call, const ProtobufCMessage *message, bool block, bool *done) {
   *done = true;
   if (!may(call, TETHER_METHOD_CLIENT_STREAMING, TETHER_METHOD_SERVER_STREAMING)) return misused(call);
@@ -145,7 +152,7 @@ static tether_code send_message(tether_call *call, const ProtobufCMessage *messa
   tether_code code = encode(call, message, &out);
   if (code != TETHER_OK) return code;
   code = send_out(call, out, len, block, done);
-  if (code == TETHER_OK && *done) tth_intercept_message(call, true, len);
+  if (code == TETHER_OK && *done) intercept_sent(call, len);
   return code;
 }
 
@@ -265,10 +272,7 @@ static tether_code receive(tether_call *call, const ProtobufCMessage **message, 
     code = tth_unpack(type, in->bytes, in->len, pipe->max_unpacked_bytes, &pipe->arena, why, sizeof why, &unpacked);
     if (code != TETHER_OK) code = refuse(call, code, why);
     consumed(call, in->cost);
-    if (code == TETHER_OK) {
-      *message = unpacked;
-      tth_intercept_message(call, false, in->len);
-    }
+    if (code == TETHER_OK) *message = unpacked;
     in->next = NULL;
     tth_in_free(in);
   } else if (code == TETHER_OK && *done) {

@@ -79,6 +79,13 @@ void tth_client_call_let_go(tether_call *call) {
 
 void tth_client_call_stay(tether_call *call) { atomic_fetch_add(&call->c.users, 1); }
 
+bool tth_client_call_try_stay(tether_call *call) {
+  int users = atomic_load(&call->c.users);
+  while (users > 0)
+    if (atomic_compare_exchange_weak(&call->c.users, &users, users + 1)) return true;
+  return false;
+}
+
 /* After the callback: who waits for the group finds the callback's work done. */
 static void leave_group(tether_call *call) {
   char what[320];
@@ -596,6 +603,7 @@ static void on_message(tether_call *call, tth_event *event, const tether_limits 
   if (tth_method_is(call->method, TETHER_METHOD_SERVER_STREAMING)) {
     if (call->c.retrying && !call->c.io_headers) tth_retrying_commit(call);
     call->c.io_headers = true;
+    tth_intercept_message(call, false, event->len);
     if (!tth_pipe_push(call, event)) tth_client_call_refuse(call, TETHER_RESOURCE_EXHAUSTED, "out of memory");
     return;
   }

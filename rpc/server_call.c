@@ -535,10 +535,12 @@ static void on_request(tether_call *call, const tth_event *event, const tether_l
 }
 
 static void on_message(tether_call *call, tth_event *event, const tether_limits *limits) {
-  if (!call->pipe || !tth_method_is(call->method, TETHER_METHOD_CLIENT_STREAMING))
+  if (!call->pipe || !tth_method_is(call->method, TETHER_METHOD_CLIENT_STREAMING)) {
     on_request(call, event, limits);
-  else if (!tth_pipe_push(call, event))
-    tth_pipe_fault(call, TETHER_RESOURCE_EXHAUSTED, "out of memory");
+    return;
+  }
+  tth_intercept_message(call, false, event->len);
+  if (!tth_pipe_push(call, event)) tth_pipe_fault(call, TETHER_RESOURCE_EXHAUSTED, "out of memory");
 }
 
 static void on_oversize(tether_call *call, size_t len, const tether_limits *limits) {

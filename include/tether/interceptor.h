@@ -23,8 +23,8 @@
  *  4. Hooks run on the thread that starts the call, on I/O threads, handlers' threads, timer threads and threads that
  *     cancel. They must not block, and may do what completion callbacks may (rpc.h, rule 4). No lock is held.
  *  5. `*state` is the interceptor's own per call. It is NULL first, and stays NULL if begin does not set it. Let it
- * point into memory from tether_call_alloc: hooks for a stream's messages may run beside each other, one that sends and
- *     one that receives, beside end, and until the call is released.
+ * point into memory from tether_call_alloc: hooks for a stream's messages may run beside each other, one that is sent
+ * and one that comes, and beside end. Once the client or server is closed no hook runs.
  *
  * Without interceptors a call pays for a branch or two. */
 #ifndef TETHER_INTERCEPTOR_H
@@ -53,7 +53,7 @@ struct tether_interceptor {
   /* TETHER_OK: go on. Else the call ends with this code (a number outside the enum becomes TETHER_UNKNOWN) and the
    * message of tether_call_fail, if that was called. */
   tether_code (*begin)(void *data, tether_call *call, void **state);
-  /* A message of `bytes` was handed over to be sent, or was received and unpacked. */
+  /* A message of `bytes` was handed over to be sent, or has come (of a stream: before it is read). */
   void (*message)(void *data, tether_call *call, bool sent, size_t bytes, void *state);
   void (*end)(void *data, tether_call *call, const tether_call_summary *summary, void *state);
   /* A connection is there to be used (a server's: accepted), or has gone. Once each. `peer`: its address, for logs. */
