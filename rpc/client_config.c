@@ -30,6 +30,8 @@ tether_code tth_client_configure(tether_client *client, const tether_client_opti
   client->backoffs = tether_ctx_with_cancel(tether_ctx_background());
   if (tether_ctx_err(client->backoffs) != TETHER_OK) return TETHER_RESOURCE_EXHAUSTED;
   tether_code code = read_config(client, options);
-  if (code == TETHER_OK) tth_throttle_init(&client->throttle, tth_service_config_throttling(client->config));
-  return code;
+  if (code != TETHER_OK) return code;
+  tth_throttle_init(&client->throttle, tth_service_config_throttling(client->config));
+  if (options->balancing == TETHER_PICK_FIRST) client->balance.policy = tth_service_config_balancing(client->config);
+  return TETHER_OK;
 }

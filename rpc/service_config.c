@@ -45,7 +45,9 @@ tth_throttling tth_service_config_throttling(const tth_service_config *config) {
   return config ? config->throttling : (tth_throttling){0};
 }
 
-const char *tth_service_config_balancing(const tth_service_config *config) { return config ? config->balancing : NULL; }
+tether_balancing tth_service_config_balancing(const tth_service_config *config) {
+  return config ? config->balancing : TETHER_PICK_FIRST;
+}
 
 /* ---- Files --------------------------------------------------------------------------------- */
 

@@ -54,11 +54,8 @@ const tth_method_config *tth_service_config_find(const tth_service_config *confi
 
 tth_throttling tth_service_config_throttling(const tth_service_config *config);
 
-/* The first policy that we know of those asked for, one of tth_balancing_names; NULL: none was asked for. */
-const char *tth_service_config_balancing(const tth_service_config *config);
-
-/* "pick_first", ...; ends with NULL. */
-extern const char *const tth_balancing_names[];
+/* The first policy that we have of those asked for; TETHER_PICK_FIRST if none was. */
+tether_balancing tth_service_config_balancing(const tth_service_config *config);
 
 /* ---- The object's insides, which service_config_parse.c fills in ---- */
 
@@ -74,7 +71,7 @@ struct tth_service_config {
   tth_method_config *methods;
   size_t method_count;
   tth_throttling throttling;
-  const char *balancing;
+  tether_balancing balancing;
 };
 
 #endif

@@ -13,8 +13,6 @@
 #include "rpc/config_json.h"
 #include "rpc/service_config.h"
 
-const char *const tth_balancing_names[] = {"pick_first", "round_robin", "least_request", NULL};
-
 /* ---- Policies ------------------------------------------------------------------------------ */
 
 /* A member that must be there. */
@@ -136,7 +134,8 @@ static bool read_name(tth_reading *reading, const tth_place *at, const json_t *o
   size_t size = strlen(service) + strlen(method) + 3;
   char *path = malloc(size);
   if (!path) return tth_reading_no_memory(reading);
-  snprintf(path, size, *service ? "/%s/%s" : "", service, method);
+  *path = 0;
+  if (*service) snprintf(path, size, "/%s/%s", service, method);
   config->names[config->name_count++] = (tth_named_config){.path = path, .index = index};
   return true;
 }
@@ -224,17 +223,29 @@ static bool read_throttling(tth_reading *reading, const json_t *root, tth_thrott
          read_milli(reading, &place, object, "tokenRatio", HUGE_VAL, &throttling->ratio_milli);
 }
 
-/* Our name for a policy; NULL: we do not have it. gRPC's libraries take any case, and call ours experimental. */
-static const char *balancing_of(const char *name) {
-  for (const char *const *known = tth_balancing_names; *known; known++)
-    if (strcasecmp(name, *known) == 0) return *known;
-  return strcasecmp(name, "least_request_experimental") == 0 ? "least_request" : NULL;
+/* false: a policy that we do not have. gRPC's libraries take any case, and call their least_request experimental. */
+static bool read_policy_name(const char *name, tether_balancing *balancing) {
+  static const struct {
+    const char *name;
+    tether_balancing policy;
+  } known[] = {{"pick_first", TETHER_PICK_FIRST},
+               {"round_robin", TETHER_ROUND_ROBIN},
+               {"least_request", TETHER_LEAST_OF_TWO},
+               {"least_request_experimental", TETHER_LEAST_OF_TWO}};
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    if (strcasecmp(name, known[i].name) != 0) continue;
+    *balancing = known[i].policy;
+    return true;
+  }
+  return false;
 }
 
 #define BALANCING_KNOWN "pick_first, round_robin and least_request are known"
 
 /* A list of objects with one member each, its name a policy's; the first known one counts. */
-static bool read_balancing_list(tth_reading *reading, const tth_place *at, const json_t *list, const char **balancing) {
+static bool read_balancing_list(tth_reading *reading, const tth_place *at, const json_t *list,
+                                tether_balancing *balancing) {
+  bool found = false;
   if (!tth_json_list(reading, at, list)) return false;
   for (size_t i = 0; i < json_array_size(list); i++) {
     const tth_place one = {.in = at, .index = i};
@@ -246,12 +257,12 @@ static bool read_balancing_list(tth_reading *reading, const tth_place *at, const
     void *only = json_object_iter(object);
     const tth_place policy = {.in = &one, .name = json_object_iter_key(only)};
     if (!tth_json_object(reading, &policy, json_object_iter_value(only))) return false;
-    if (!*balancing) *balancing = balancing_of(policy.name);
+    if (!found) found = read_policy_name(policy.name, balancing);
   }
-  return *balancing || tth_reading_fail(reading, at, "has no policy that is known; " BALANCING_KNOWN);
+  return found || tth_reading_fail(reading, at, "has no policy that is known; " BALANCING_KNOWN);
 }
 
-static bool read_balancing(tth_reading *reading, const json_t *root, const char **balancing) {
+static bool read_balancing(tth_reading *reading, const json_t *root, tether_balancing *balancing) {
   const tth_place list = {.name = "loadBalancingConfig"}, single = {.name = "loadBalancingPolicy"};
   json_t *member = tth_json_member(root, list.name);
   if (member) return read_balancing_list(reading, &list, member, balancing);
@@ -260,8 +271,8 @@ static bool read_balancing(tth_reading *reading, const json_t *root, const char 
   if (!member) return true;
   if (!tth_json_text(reading, &single, member, &name)) return false;
   if (!*name || strcmp(name, "UNSPECIFIED") == 0) return true;
-  *balancing = balancing_of(name);
-  return *balancing || tth_reading_fail(reading, &single, "is \"%.40s\"; " BALANCING_KNOWN, name);
+  return read_policy_name(name, balancing) ||
+         tth_reading_fail(reading, &single, "is \"%.40s\"; " BALANCING_KNOWN, name);
 }
 
 static bool read_all(tth_reading *reading, const json_t *root, tth_service_config *config) {

@@ -105,8 +105,8 @@ typedef struct tether_client_options {
   size_t retry_call_bytes;         /* what is kept of one call to be sent again; a call that sends more is not retried
                                       any more. Default 256 KiB */
   size_t retry_bytes;              /* the same of all calls together; default 16 MiB */
-  tether_balancing balancing;
-  bool lazy;               /* stay IDLE until somebody wants a connection */
+  tether_balancing balancing;      /* TETHER_PICK_FIRST: what the service config says, if it does */
+  bool lazy;                       /* stay IDLE until somebody wants a connection */
   int64_t idle_timeout_ns; /* without a call for so long (looked at as often), back to IDLE: connections are closed;
                               default 30 min (gRPC's); TETHER_FOREVER: never */
 } tether_client_options;
@@ -231,6 +231,8 @@ typedef struct tether_served_method {
  * methods that are declared idempotent; others are called once.
  *  - retryThrottling: each failure with a code of the policy takes a token, each success brings tokenRatio back; with
  *    half of them gone nothing is retried or hedged.
+ *  - loadBalancingConfig (or loadBalancingPolicy): pick_first, round_robin or least_request, of which the first known
+ * one counts: tether_client_options.balancing, unless the program chose another than the default there.
  *
  * A config with a mistake is refused as a whole (TETHER_INVALID_ARGUMENT from open, and a line on standard error that
  * says where, what and what is allowed). Members that nobody knows are ignored, as in gRPC; the first is named there.

@@ -549,6 +549,42 @@ static void the_config_makes_calls_wait_and_bounds_their_messages(void **state) 
   retried_free(&r, client);
 }
 
+static void the_config_balances_and_a_retry_may_go_to_another_server(void **state) {
+  (void)state;
+  static const tether_client_options options = {
+      .service_config = RETRY_CONFIG("3", ", \"loadBalancingConfig\": [{\"round_robin\": {}}]")};
+  struct retried r;
+  tether_client *client = NULL;
+  assert_int_equal(tth_client_open_on(&tst_transport_mem, "mem://a,mem://b", &options, &client), TETHER_OK);
+  park_sim_pump(0);
+  retry_start(&r, client, &tst_park_unary, NULL);
+  int first = tst_park_arrived(park_sim()->parks[0]) ? 0 : 1;
+  assert_true(tst_parked_end(park_sim_parked(first, 0), TETHER_UNAVAILABLE));
+  park_sim_pump(0);
+  park_sim_pump(BACKOFF_MOST + TETHER_MS);
+  assert_true(tst_parked_end(park_sim_parked(!first, 0), TETHER_OK));
+  park_sim_pump(0);
+  assert_retried(&r, TETHER_OK, 2);
+  retried_free(&r, client);
+}
+
+static void the_programs_choice_of_balancing_wins(void **state) {
+  (void)state;
+  static const struct {
+    const char *config;
+    tether_balancing option, expected;
+  } cases[] = {{"{\"loadBalancingPolicy\": \"round_robin\"}", TETHER_PICK_FIRST, TETHER_ROUND_ROBIN},
+               {"{\"loadBalancingPolicy\": \"round_robin\"}", TETHER_LEAST_OF_TWO, TETHER_LEAST_OF_TWO},
+               {"{\"loadBalancingPolicy\": \"least_request\"}", TETHER_PICK_FIRST, TETHER_LEAST_OF_TWO},
+               {"{}", TETHER_ROUND_ROBIN, TETHER_ROUND_ROBIN}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    tether_client *client =
+        retry_client_with(&(tether_client_options){.service_config = cases[i].config, .balancing = cases[i].option});
+    assert_int_equal(client->balance.policy, cases[i].expected);
+    park_sim_close_client(client);
+  }
+}
+
 static void a_bad_config_is_refused_by_open(void **state) {
   (void)state;
   static const tether_client_options bad[] = {{.service_config = "{"},
@@ -589,6 +625,8 @@ int main(void) {
       in_park_sim(a_client_may_have_no_retries),
       in_park_sim(the_configs_timeout_shortens_and_never_extends),
       in_park_sim(the_config_makes_calls_wait_and_bounds_their_messages),
+      in_park_sim(the_config_balances_and_a_retry_may_go_to_another_server),
+      in_park_sim(the_programs_choice_of_balancing_wins),
       in_park_sim(a_bad_config_is_refused_by_open),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -135,32 +135,29 @@ static void throttling_has_three_digits_behind_the_point(void **state) {
   tth_service_config_free(config);
   config = parsed("{}");
   assert_int_equal(tth_service_config_throttling(config).max_milli, 0);
-  assert_null(tth_service_config_balancing(config));
+  assert_int_equal(tth_service_config_balancing(config), TETHER_PICK_FIRST);
   tth_service_config_free(config);
 }
 
 static void of_several_balancing_policies_the_first_known_counts(void **state) {
   (void)state;
   static const struct {
-    const char *text, *policy;
+    const char *text;
+    tether_balancing policy;
   } cases[] = {
-      {"{\"loadBalancingConfig\": [{\"xds\": {}}, {\"round_robin\": {}}, {\"pick_first\": {}}]}", "round_robin"},
+      {"{\"loadBalancingConfig\": [{\"xds\": {}}, {\"round_robin\": {}}, {\"pick_first\": {}}]}", TETHER_ROUND_ROBIN},
       {"{\"loadBalancingConfig\": [{\"pick_first\": {\"shuffleAddressList\": true}}],"
        " \"loadBalancingPolicy\": \"round_robin\"}",
-       "pick_first"},
-      {"{\"loadBalancingConfig\": [{\"least_request_experimental\": {\"choiceCount\": 2}}]}", "least_request"},
-      {"{\"loadBalancingPolicy\": \"ROUND_ROBIN\"}", "round_robin"},
-      {"{\"loadBalancingPolicy\": \"least_request\"}", "least_request"},
-      {"{\"loadBalancingPolicy\": \"UNSPECIFIED\"}", NULL},
-      {"{\"loadBalancingPolicy\": null, \"loadBalancingConfig\": null}", NULL},
+       TETHER_PICK_FIRST},
+      {"{\"loadBalancingConfig\": [{\"least_request_experimental\": {\"choiceCount\": 2}}]}", TETHER_LEAST_OF_TWO},
+      {"{\"loadBalancingPolicy\": \"ROUND_ROBIN\"}", TETHER_ROUND_ROBIN},
+      {"{\"loadBalancingPolicy\": \"least_request\"}", TETHER_LEAST_OF_TWO},
+      {"{\"loadBalancingPolicy\": \"UNSPECIFIED\"}", TETHER_PICK_FIRST},
+      {"{\"loadBalancingPolicy\": null, \"loadBalancingConfig\": null}", TETHER_PICK_FIRST},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     tth_service_config *config = parsed(cases[i].text);
-    const char *policy = tth_service_config_balancing(config);
-    if (cases[i].policy)
-      assert_string_equal(policy, cases[i].policy);
-    else
-      assert_null(policy);
+    assert_int_equal(tth_service_config_balancing(config), cases[i].policy);
     tth_service_config_free(config);
   }
 }
