@@ -237,14 +237,18 @@ static bool back_off(tether_call *call, int64_t delay_ns) {
 bool tth_retrying_ended(tether_call *call) {
   tether_client *client = call->c.client;
   struct tth_retrying *r = call->c.retrying;
-  tth_attempts without = {0};
-  if (call->c.attempt || (!r && client->throttle.max_milli == 0)) return false;
-  uint32_t random;
   int64_t delay_ns;
+  if (call->c.attempt) return false;
+  if (!r) { /* it counts all the same */
+    tth_attempts without = {0};
+    bool counts = client->throttle.max_milli > 0;
+    if (counts) (void)tth_retry_decide(&without, &client->throttle, call->code, call->trailers, 0, &delay_ns);
+    return false;
+  }
+  uint32_t random;
   tth_random(&random, sizeof random);
-  if (r && (!is_kept(r) || call->c.io_headers || call->c.io_reply)) r->attempts.committed = true;
-  tth_retry retry =
-      tth_retry_decide(r ? &r->attempts : &without, &client->throttle, call->code, call->trailers, random, &delay_ns);
+  if (!is_kept(r) || call->c.io_headers || call->c.io_reply) r->attempts.committed = true;
+  tth_retry retry = tth_retry_decide(&r->attempts, &client->throttle, call->code, call->trailers, random, &delay_ns);
   if (retry == TTH_RETRY_THROTTLED) atomic_fetch_add_explicit(&client->throttled, 1, memory_order_relaxed);
   return retry == TTH_RETRY && tether_ctx_err(call->root) == TETHER_OK && back_off(call, delay_ns);
 }

@@ -1,12 +1,11 @@
 /* The service config as an object: looked up by every call of a client that has one. */
 #include "rpc/service_config.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "rpc/text_file.h"
 
 void tth_service_config_free(tth_service_config *config) {
   if (!config) return;
@@ -51,35 +50,10 @@ tether_balancing tth_service_config_balancing(const tth_service_config *config) 
 
 /* ---- Files --------------------------------------------------------------------------------- */
 
-/* Reads all, or more than `size` - 1 bytes; -1: errno says why. */
-static ssize_t read_all(const char *path, char *text, size_t size) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return -1;
-  size_t len = 0;
-  ssize_t got = 1;
-  while (got > 0 && len < size) {
-    got = read(fd, text + len, size - len);
-    if (got > 0) len += (size_t)got;
-    if (got < 0 && errno == EINTR) got = 1;
-  }
-  int error = errno;
-  close(fd);
-  errno = error;
-  return got < 0 ? -1 : (ssize_t)len;
-}
-
 tether_code tth_service_config_load(const char *path, char *why, tth_service_config **config) {
-  char *text = malloc(TTH_SERVICE_CONFIG_MOST + 1);
-  if (!text) return TETHER_RESOURCE_EXHAUSTED;
-  ssize_t len = read_all(path, text, TTH_SERVICE_CONFIG_MOST + 1);
-  tether_code code = TETHER_INVALID_ARGUMENT;
-  char inner[TTH_SERVICE_CONFIG_WHY] = "";
-  if (len < 0)
-    snprintf(inner, sizeof inner, "%s", strerror(errno));
-  else if ((size_t)len > TTH_SERVICE_CONFIG_MOST)
-    snprintf(inner, sizeof inner, "is larger than %zu bytes", TTH_SERVICE_CONFIG_MOST);
-  else
-    code = tth_service_config_parse(text, (size_t)len, inner, config);
+  char *text = NULL, inner[TTH_SERVICE_CONFIG_WHY] = "";
+  tether_code code = tth_text_file_read(path, &text, inner, sizeof inner);
+  if (code == TETHER_OK) code = tth_service_config_parse(text, strlen(text), inner, config);
   free(text);
   *why = 0;
   /* Of a long path the end tells more. */

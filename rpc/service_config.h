@@ -8,9 +8,6 @@
 /* gRPC's cap on attempts; more count as that many. */
 #define TTH_ATTEMPTS_MOST 5
 
-/* A longer file is not read. */
-#define TTH_SERVICE_CONFIG_MOST ((size_t)1 << 20)
-
 /* Room for a sentence about a bad config. */
 #define TTH_SERVICE_CONFIG_WHY ((size_t)320)
 
