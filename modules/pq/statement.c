@@ -282,7 +282,7 @@ tether_code tth_pq_run(tether_pq *pq, const tether_ctx *ctx, const char *sql) {
   tether_code code = may_send(pq, ctx);
   if (code != TETHER_OK) return code;
   if (!PQsendQuery(pq->conn, sql)) return local_failure(pq);
-  PGresult *result;
+  PGresult *result = NULL;
   do {
     code = tether_pq_result(pq, ctx, &result);
     if (code == TETHER_OK) PQclear(result);

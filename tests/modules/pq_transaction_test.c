@@ -145,31 +145,46 @@ static void a_serialization_failure_is_aborted_and_can_be_run_again(void **state
 
 /* ---- Clients that are gone ------------------------------------------------------------------ */
 
-/* What this program does as a client: `--client CONNINFO TIMEOUT_MS SQL`: runs the statement in a transaction, and then
- * either the statement lasts, or the client waits for its own end. */
-static tether_code run_and_wait(tether_pq *on, const tether_ctx *ctx, void *data) {
-  tether_code code = pq_try(on, ctx, data);
-  if (code == TETHER_OK) code = tether_ctx_wait(ctx, TETHER_FOREVER);
-  return code;
+/* What this program does as a client: `--client CONNINFO HOW SQL`, in a transaction, and, said last, stops itself. */
+enum how {
+  WAIT,        /* runs the statement and waits for its end */
+  HANG_AFTER,  /* stops once the statement has run */
+  HANG_WITHIN, /* stops once it has been sent */
+};
+
+static enum how client_how;
+
+static tether_code run_and_hang(tether_pq *on, const tether_ctx *ctx, void *data) {
+  tether_code code = TETHER_OK;
+  if (client_how == HANG_WITHIN) {
+    bool sent = PQsendQuery(tether_pq_conn(on), data) == 1;
+    while (sent && PQflush(tether_pq_conn(on)) == 1) continue;
+  } else {
+    code = pq_try(on, ctx, data);
+  }
+  if (client_how != WAIT) raise(SIGSTOP);
+  return code == TETHER_OK ? tether_ctx_wait(ctx, TETHER_FOREVER) : code;
 }
 
 static int be_client(char **argv) {
   const tether_pq_options options = {.conninfo = argv[2], .settle_ns = TETHER_MS};
   tether_pq *own = NULL;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  TETHER_SCOPED tether_ctx *ctx =
-      tether_ctx_with_timeout(tether_ctx_background(), strtol(argv[3], NULL, 10) * TETHER_MS);
-  if (tether_pq_open(ctx, &options, &own) != TETHER_OK) return 1;
+  client_how = (enum how)strtol(argv[3], NULL, 10);
+  if (tether_pq_open(tether_ctx_background(), &options, &own) != TETHER_OK) return 1;
   printf("%d\n", PQbackendPID(tether_pq_conn(own)));
   fflush(stdout);
-  return tether_pq_transaction(own, ctx, NULL, run_and_wait, argv[4]) == TETHER_OK ? 0 : 1;
+  TETHER_SCOPED tether_ctx *ctx =
+      tether_ctx_with_timeout(tether_ctx_background(), (client_how == WAIT ? 600 : 4) * TETHER_SEC);
+  return tether_pq_transaction(own, ctx, NULL, run_and_hang, argv[4]) == TETHER_OK ? 0 : 1;
 }
 
 /* Starts a client; returns its process, and its backend in the server. */
-static pid_t client_start(const char *timeout_ms, const char *sql, int *backend) {
+static pid_t client_start(enum how how, const char *sql, int *backend) {
   int out[2];
-  char line[32] = "";
-  char *const args[] = {"client", "--client", server.conninfo, (char *)timeout_ms, (char *)sql, NULL};
+  char line[32] = "", number[8];
+  snprintf(number, sizeof number, "%d", (int)how);
+  char *const args[] = {"client", "--client", server.conninfo, number, (char *)sql, NULL};
   assert_int_equal(pipe(out), 0);
   pid_t pid = fork();
   if (pid == 0) {
@@ -192,7 +207,7 @@ static void client_kill(pid_t pid) {
 static void a_client_killed_within_a_statement_leaves_no_work(void **state) {
   (void)state;
   int backend;
-  pid_t client = client_start("600000", "SELECT pg_sleep(600)", &backend);
+  pid_t client = client_start(WAIT, "SELECT pg_sleep(600)", &backend);
   assert_true(pq_wait_state(backend, "active"));
   client_kill(client);
   assert_true(pq_wait_state(backend, ""));
@@ -202,7 +217,7 @@ static void a_client_killed_within_a_transaction_leaves_no_lock(void **state) {
   (void)state;
   int backend;
   pq_do(pq, "INSERT INTO t VALUES (1)");
-  pid_t client = client_start("600000", "UPDATE t SET a = 100", &backend);
+  pid_t client = client_start(WAIT, "UPDATE t SET a = 100", &backend);
   assert_true(pq_wait_state(backend, "idle in transaction"));
   client_kill(client);
   pq_do(pq, "UPDATE t SET a = a + 1"); /* waits for its lock */
@@ -211,21 +226,29 @@ static void a_client_killed_within_a_transaction_leaves_no_lock(void **state) {
 }
 
 /* Stopped, it cannot cancel, and its connection stays: only the server's own bounds are left. */
+static void hangs(enum how how, const char *sql, const char *left) {
+  int backend, status;
+  pid_t client = client_start(how, sql, &backend);
+  assert_int_equal(waitpid(client, &status, WUNTRACED), client);
+  assert_true(WIFSTOPPED(status));
+  assert_true(pq_wait_state(backend, left));
+  client_kill(client);
+}
+
 static void a_client_that_hangs_loses_its_transaction_after_the_deadline(void **state) {
   (void)state;
-  int idle, active;
   pq_do(pq, "INSERT INTO t VALUES (1)");
-  pid_t clients[] = {client_start("2000", "UPDATE t SET a = 100", &idle),
-                     client_start("2000", "SELECT pg_sleep(600)", &active)};
-  assert_true(pq_wait_state(idle, "idle in transaction"));
-  assert_true(pq_wait_state(active, "active"));
-  assert_int_equal(kill(clients[0], SIGSTOP), 0);
-  assert_int_equal(kill(clients[1], SIGSTOP), 0);
-  assert_true(pq_wait_state(idle, ""));
-  assert_true(pq_wait_state(active, "idle in transaction (aborted)") || pq_wait_state(active, ""));
+  hangs(HANG_AFTER, "UPDATE t SET a = 100", "");
   pq_do(pq, "UPDATE t SET a = a + 1");
-  client_kill(clients[0]);
-  client_kill(clients[1]);
+  assert_int_equal(pq_number(pq, "SELECT a FROM t"), 2);
+}
+
+static void a_client_that_hangs_loses_its_statement_after_the_deadline(void **state) {
+  (void)state;
+  pq_do(pq, "INSERT INTO t VALUES (1)");
+  /* Undone, and without locks: what is left is a connection that waits for its client. */
+  hangs(HANG_WITHIN, "SELECT pg_sleep(600) FROM t FOR UPDATE", "idle in transaction (aborted)");
+  pq_do(pq, "UPDATE t SET a = a + 1");
 }
 
 #define CASE(name) \
@@ -246,6 +269,7 @@ int main(int argc, char **argv) {
       CASE(a_client_killed_within_a_statement_leaves_no_work),
       CASE(a_client_killed_within_a_transaction_leaves_no_lock),
       CASE(a_client_that_hangs_loses_its_transaction_after_the_deadline),
+      CASE(a_client_that_hangs_loses_its_statement_after_the_deadline),
   };
   return pq_run_tests("pq_transaction", tests, sizeof tests / sizeof *tests);
 }
