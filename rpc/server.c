@@ -350,6 +350,7 @@ tether_code tether_server_get_stats(tether_server *server, const char *path, tet
     for (size_t i = 0; i < TETHER_CODES; i++) sum.ended[i] += book->ended[i];
     pthread_mutex_unlock(&book->mu);
   }
+  if (!path) sum.connections = (uint32_t)server->conn_count;
   *stats = sum;
   return TETHER_OK;
 }

@@ -419,6 +419,7 @@ typedef struct tether_server_stats {
   uint32_t running;             /* of them, now */
   int64_t wasted_ns;            /* time handlers worked on after their context had ended */
   uint64_t sheds;               /* calls that were not taken on: max_calls, deadline_admission */
+  uint32_t connections;         /* now; only for the whole server */
 } tether_server_stats;
 
 /* Of one method, or of the whole server if `path` is NULL. TETHER_NOT_FOUND: no such method. */

@@ -4,7 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "rpc/server.h"
 #include "tests/support/byte_proxy.h"
 #include "tests/support/frames.h"
 #include "tests/support/raw_peer.h"
@@ -142,12 +141,13 @@ static int raw_hello(const char *url, bool hello) {
 
 struct count {
   tether_server *server;
-  size_t wanted;
+  uint32_t wanted;
 };
 
 static bool has_connections(void *data) {
   const struct count *count = data;
-  return count->server->conn_count == count->wanted;
+  tether_server_stats stats;
+  return tether_server_get_stats(count->server, NULL, &stats) == TETHER_OK && stats.connections == count->wanted;
 }
 
 static void connections_beyond_the_limit_are_told_so_and_cost_the_others_nothing(void **state) {
