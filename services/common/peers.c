@@ -4,6 +4,7 @@
 
 tether_client_options svc_client_options(const tether_interceptor *const *interceptors) {
   return (tether_client_options){
+      .balancing = TETHER_ROUND_ROBIN,
       .backoff_initial_ns = 100 * TETHER_MS,
       .backoff_max_ns = 2 * TETHER_SEC,
       .connect_timeout_ns = 2 * TETHER_SEC,

@@ -24,7 +24,8 @@ static search_service service = {.reserve_ns = 20 * TETHER_MS};
 
 static const svc_option options[] = {
     {"listen", "URL", "where to serve: ipc:///path or tcp://host:port (required)", SVC_TEXT, &url},
-    {"shard", "URL", "a shard to ask; give one for each (required)", SVC_LIST, &shard_urls},
+    {"shard", "URL", "a shard to ask, or its replicas, URL,URL; one option for each shard (required)", SVC_LIST,
+     &shard_urls},
     {"reserve", "DURATION", "kept of each budget to deliver the answer; default 20ms, at most a tenth", SVC_DURATION,
      &service.reserve_ns},
     {"grace", "DURATION", "how long running calls may take at shutdown; default 2s", SVC_DURATION, &grace_ns},
