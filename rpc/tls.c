@@ -175,14 +175,13 @@ static tth_tls *new_from(const tether_tls *options, bool client) {
 
 static void say(const char *before, const char *what) { fprintf(stderr, "tether: TLS: %s%s\n", before, what); }
 
-static void without_exit_handler(void) {
-  /* nng's threads, which may be inside OpenSSL, are still there when exit handlers run. */
+/* nng's threads, which may be inside OpenSSL, are still there when exit handlers run: OpenSSL must not clean up in one.
+ * Before anybody else in the process has it set up, which may be the program, or libcurl. */
+__attribute__((constructor)) static void without_exit_handler(void) {
   OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
 }
 
 tether_code tth_tls_open(const tether_tls *options, bool client, tth_tls **tls) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, without_exit_handler);
   const char *missing = lack(options, client);
   if (missing) {
     say("", missing);

@@ -296,7 +296,7 @@ static void streams_have_tokens_too(void **state) {
   tether_client *client = open_client(node.url, credentials);
   TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), RPC_TEST_BOUND_NS);
   Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
-  const Testing__V1__Reply *reply;
+  const Testing__V1__Reply *reply = NULL;
   request.name = (char *)"x";
   TETHER_SCOPED_CALL tether_call *call = testing_v1_echo_client_chat_start(client, ctx, NULL, NULL, NULL);
   for (int i = 0; i < 3; i++) {

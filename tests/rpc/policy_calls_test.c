@@ -158,7 +158,7 @@ static void a_reload_counts_from_the_next_call(void **state) {
   struct guarded g;
   open_guarded(&g, "{\"allow_rules\":[{\"name\":\"all\"}]}", NULL, NULL, NULL);
   TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), RPC_TEST_BOUND_NS);
-  const Testing__V1__Reply *reply;
+  const Testing__V1__Reply *reply = NULL;
   TETHER_SCOPED_CALL tether_call *chat = testing_v1_echo_client_chat_start(g.client, ctx, NULL, NULL, NULL);
   Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
   assert_int_equal(testing_v1_echo_chat_send_request(chat, &request), TETHER_OK);
