@@ -394,7 +394,8 @@ tether_code tth_nng_tls_open(tth_tls *tls, bool client, const char *name, const 
   pthread_once(&once, register_engine);
   if (!registered) return TETHER_UNIMPLEMENTED;
   int error = config_alloc(client, made);
-  if (error) return error == NNG_ENOMEM ? TETHER_RESOURCE_EXHAUSTED : TETHER_UNIMPLEMENTED;
+  if (error == 0 && !made->insides) tth_nng_tls_close(made); /* another engine gets in between again and again */
+  if (error || !made->config) return error == NNG_ENOMEM ? TETHER_RESOURCE_EXHAUSTED : TETHER_UNIMPLEMENTED;
   nng_tls_engine_config *insides = made->insides;
   insides->tls = tth_tls_ref(tls);
   insides->name = name ? strdup(name) : NULL;

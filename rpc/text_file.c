@@ -1,6 +1,5 @@
 #include "rpc/text_file.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +9,7 @@
 tether_code tth_text_file_read(const char *path, char **result, char *why, size_t why_size) {
   FILE *file = fopen(path, "re");
   if (!file) {
-    snprintf(why, why_size, "%s", strerror(errno));
+    snprintf(why, why_size, "%m");
     return TETHER_INVALID_ARGUMENT;
   }
   tether_code code = TETHER_OK;
@@ -20,7 +19,7 @@ tether_code tth_text_file_read(const char *path, char **result, char *why, size_
     snprintf(why, why_size, "out of memory");
     code = TETHER_RESOURCE_EXHAUSTED;
   } else if (ferror(file)) {
-    snprintf(why, why_size, "%s", strerror(errno));
+    snprintf(why, why_size, "%m");
     code = TETHER_INVALID_ARGUMENT;
   } else if (len > MOST || memchr(text, 0, len)) {
     snprintf(why, why_size, "larger than 1 MiB, or not a text");

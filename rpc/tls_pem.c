@@ -66,9 +66,10 @@ bool tth_tls_trust(SSL_CTX *ctx, const char *pem, tth_tls_why *why) {
 static int give_password(char *buffer, int size, int writing, void *data) {
   const char *password = data;
   (void)writing;
-  if (!password || strlen(password) > (size_t)size) return -1;
-  memcpy(buffer, password, strlen(password));
-  return (int)strlen(password);
+  size_t len = password ? strlen(password) : 0;
+  if (!password || len > (size_t)size) return -1;
+  for (size_t i = 0; i < len; i++) buffer[i] = password[i]; /* no NUL behind it */
+  return (int)len;
 }
 
 /* The certificates after the first. */

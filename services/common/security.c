@@ -14,7 +14,7 @@ static tether_policy *policy;
 static tether_credentials *credentials;
 static tether_tls server_tls, client_tls, self_tls;
 static const tether_interceptor *interceptors[MAX_INTERCEPTORS];
-static tether_server *server;
+static tether_server *watched;
 static tether_client *clients[MAX_CLIENTS];
 static size_t client_count;
 
@@ -52,7 +52,7 @@ void svc_security_of_self(tether_client_options *options) {
   if (svc_security_given.cert) options->tls = &self_tls;
 }
 
-void svc_security_watch_server(tether_server *opened) { server = opened; }
+void svc_security_watch_server(tether_server *server) { watched = server; }
 
 void svc_security_watch_client(tether_client *client) {
   if (client_count < MAX_CLIENTS) clients[client_count++] = client;
@@ -63,7 +63,7 @@ static int failed(tether_code code) { return code != TETHER_OK && code != TETHER
 
 void svc_security_reload(void) {
   int failures = 0;
-  if (server) failures += failed(tether_server_reload_tls(server));
+  if (watched) failures += failed(tether_server_reload_tls(watched));
   for (size_t i = 0; i < client_count; i++) failures += failed(tether_client_reload_tls(clients[i]));
   if (policy) failures += failed(tether_policy_reload(policy));
   if (credentials) failures += failed(tether_credentials_reload(credentials));
@@ -79,6 +79,6 @@ void svc_security_close(void) {
   tether_credentials_unref(credentials);
   policy = NULL;
   credentials = NULL;
-  server = NULL;
+  watched = NULL;
   client_count = 0;
 }
