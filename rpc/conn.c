@@ -41,8 +41,8 @@ struct tth_conn {
   _Atomic bool led;     /* a thread receives for its call, or is about to */
   _Atomic bool pulled;  /* the link leaves receiving to such a thread; written under mu */
   _Atomic size_t calls; /* client: the session's streams; written under mu */
-  bool lives;           /* it has limits, and so a ticker, which holds a reference from the start on */
-  tth_ticker ticker;
+  bool lives;           /* it has limits, and so a ticker */
+  tth_ticker *ticker;   /* holds a reference from the start on; NULL: none */
 
   pthread_mutex_t mu;
   /* under mu */
@@ -55,9 +55,6 @@ struct tth_conn {
   unsigned out_small; /* batches in a row that took little of it */
   const char *why;    /* it was closed by itself; static; NULL: it was not */
 };
-
-static int64_t on_tick(void *owner);
-static void on_ticks_ended(void *owner, bool memory);
 
 tth_conn *tth_conn_new(tth_link *link, tth_role role, const tether_limits *limits, const tth_conn_ops *ops,
                        void *owner) {
@@ -79,7 +76,6 @@ tth_conn *tth_conn_new(tth_link *link, tth_role role, const tether_limits *limit
   conn->out = out;
   conn->out_capacity = OUT_MIN;
   pthread_mutex_init(&conn->mu, NULL);
-  tth_ticker_init(&conn->ticker, on_tick, on_ticks_ended, conn);
   return conn;
 }
 
@@ -93,7 +89,8 @@ void tth_conn_unref(tth_conn *conn) {
   conn->link->ops->free(conn->link);
   tth_session_free(conn->session);
   pthread_mutex_destroy(&conn->mu);
-  tth_ticker_fini(&conn->ticker);
+  if (conn->ticker) tth_ticker_fini(conn->ticker);
+  free(conn->ticker);
   free(conn->out);
   free(conn);
 }
@@ -214,7 +211,7 @@ static void leave(tth_conn *conn) {
   pthread_mutex_lock(&conn->mu);
   conn->close_on_pong = true;
   pthread_mutex_unlock(&conn->mu);
-  if (conn->lives) tth_ticker_kick(&conn->ticker);
+  if (conn->ticker) tth_ticker_kick(conn->ticker);
 }
 
 static void deliver(tth_conn *conn, tth_event *event) {
@@ -315,7 +312,7 @@ static void on_closed(void *owner, const char *why) {
     if (!call) break;
     conn->ops->lost(conn->owner, conn, call, left, why);
   }
-  if (conn->lives) tth_ticker_stop(&conn->ticker);
+  if (conn->ticker) tth_ticker_stop(conn->ticker);
   conn->ops->closed(conn->owner, conn, why);
 }
 
@@ -411,6 +408,8 @@ static void on_ticks_ended(void *owner, bool memory) {
 void tth_conn_set_life(tth_conn *conn, const tth_life_limits *limits, int64_t age_ns) {
   tth_session_live(conn->session, limits, age_ns, tether_now_ns());
   conn->lives = true;
+  conn->ticker = malloc(sizeof *conn->ticker);
+  if (conn->ticker) tth_ticker_init(conn->ticker, on_tick, on_ticks_ended, conn);
 }
 
 void tth_conn_throw_out(tth_conn *conn, const char *why) {
@@ -422,12 +421,13 @@ void tth_conn_throw_out(tth_conn *conn, const char *why) {
 
 void tth_conn_start(tth_conn *conn) {
   tth_conn_ref(conn); /* a peer that leaves at once: `closed` may give back the owner's before we are done */
-  if (conn->lives) tth_conn_ref(conn); /* until its ticks have ended */
+  if (conn->ticker) tth_conn_ref(conn); /* until its ticks have ended */
   conn->link->ops->start(conn->link, conn->role == TTH_CLIENT ? &link_events : &server_link_events, conn);
   pthread_mutex_lock(&conn->mu);
   conn->started = true;
   tth_conn_unlock(conn);
-  if (conn->lives) tth_ticker_kick(&conn->ticker);
+  if (conn->ticker) tth_ticker_kick(conn->ticker);
+  if (conn->lives && !conn->ticker) conn->link->ops->close(conn->link); /* no memory: its limits would not hold */
   tth_conn_unref(conn);
 }
 

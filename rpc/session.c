@@ -56,6 +56,7 @@ void tth_session_free(tth_session *session) {
     tth_stream_free(session, stream);
   }
   tth_streams_fini(&session->streams);
+  free(session->tombstones);
   tth_out_free(session->control);
   free(session);
 }
@@ -122,7 +123,7 @@ static bool on_hello(tth_session *session, const tth_frame *frame, tth_event *ev
 }
 
 static bool take_tombstone(tth_session *session, uint32_t id) {
-  for (unsigned i = 0; session->tombstones_used && i < TTH_TOMBSTONES; i++) {
+  for (unsigned i = 0; session->tombstones && i < TTH_TOMBSTONES; i++) {
     if (session->tombstones[i] != id) continue;
     session->tombstones[i] = 0;
     return true;
@@ -343,8 +344,9 @@ static bool on_cancel(tth_session *session, const tth_frame *frame, tth_event *e
   tth_stream *stream = tth_streams_find(&session->streams, frame->stream);
   if (!stream) {
     if (!tth_id_is_newer(frame->stream, session->last_stream)) return false; /* it crossed our TRAILERS */
+    if (!session->tombstones && !(session->tombstones = calloc(TTH_TOMBSTONES, sizeof *session->tombstones)))
+      return broken(session, event, "out of memory");
     session->tombstones[session->tombstone_next++ % TTH_TOMBSTONES] = frame->stream;
-    session->tombstones_used = true;
     return false;
   }
   if (stream->state == TTH_STREAM_FINISHED) { /* the reply is not wanted any more; TRAILERS free the slot */

@@ -58,9 +58,8 @@ struct tth_session {
   int64_t input_ns; /* when it came */
   bool hello_seen, broken;
   uint32_t last_stream; /* newest id whose HEADERS were sent (client) or seen (server) */
-  uint32_t tombstones[TTH_TOMBSTONES];
+  uint32_t *tombstones; /* TTH_TOMBSTONES; NULL: there was none yet */
   unsigned tombstone_next;
-  bool tombstones_used;
 
   /* windows */
   uint64_t budget;      /* what streams may still take beyond their first window */
