@@ -66,6 +66,10 @@ void tether_call_unref(tether_call *call) {
   tether_metadata_free(call->trailers);
   tth_pipe_free(call->pipe);
   tth_conn_unref(call->conn);
+  if (call->role == TTH_CLIENT && call->c.moves) {
+    for (unsigned i = 0; i < call->c.moves->count; i++) tth_conn_unref(call->c.moves->from[i]);
+    free(call->c.moves);
+  }
   tth_arena_fini(&call->arena);
   pthread_mutex_destroy(&call->arena_mu);
   free(call->message);
@@ -82,7 +86,7 @@ bool tth_call_try_end(tether_call *call) {
 void tth_call_ended(tether_call *call) {
   uint32_t state = atomic_exchange(&call->state, TTH_CALL_ENDED);
   if (state & TTH_CALL_WAITERS) tth_futex_wake_all(&call->state);
-  if (state & TTH_CALL_LED && !pthread_equal(call->c.leader, pthread_self())) tth_conn_poke(call->conn);
+  if (state & TTH_CALL_LED && !pthread_equal(call->c.leader, pthread_self())) tth_conn_poke(call->c.leads);
   if (call->pipe) tth_pipe_wake(call);
 }
 
@@ -101,7 +105,7 @@ void tth_call_let_leader_go(tether_call *call) {
   uint32_t state = atomic_load(&call->state);
   while (!atomic_compare_exchange_weak(&call->state, &state, (state & ~(uint32_t)TTH_CALL_LED) | TTH_CALL_RETRIED))
     continue;
-  if (state & TTH_CALL_LED && !pthread_equal(call->c.leader, pthread_self())) tth_conn_poke(call->conn);
+  if (state & TTH_CALL_LED && !pthread_equal(call->c.leader, pthread_self())) tth_conn_poke(call->c.leads);
 }
 
 void tth_call_run_again(tether_call *call) {

@@ -75,6 +75,9 @@ struct tether_call {
       bool own_span;                   /* the context's trace is the call's own */
       bool attempt;                    /* of a hedged call, which looks after policies itself */
       bool half_closed;                /* under the connection's lock: the end of the requests is queued */
+      bool whole;                      /* `out` is all that was ever sent, not the beginning */
+      bool refused;                    /* a server did not accept the call though it had left */
+      struct tth_moves *moves;         /* NULL: none */
       const tth_method_config *config; /* the client's, for the method; NULL: none. While the call has not ended */
       struct tth_retrying *retrying;   /* NULL: the call is not tried again (rpc/retrying.h) */
       struct tth_hedge *hedge;         /* the attempts that the call stands for; NULL: it is one itself */
@@ -196,12 +199,24 @@ const tether_ledger *tth_call_ledger(tether_call *call);
 
 static inline bool tth_method_is(const tether_method *method, unsigned flags) { return method->flags & flags; }
 
+/* Connections that a client's call was taken off, for those who have just looked at call->conn; freed with the call. */
+enum { TTH_MOVES_MOST = 16 };
+struct tth_moves {
+  unsigned count;
+  tth_conn *from[TTH_MOVES_MOST];
+};
+
+/* Client: the call, which its connection has not accepted, is taken off it: it has neither stream nor connection. The
+ * connection's lock is held. false: it has no stream, but stays on this connection; there was no memory, or it was
+ * taken off too many: it is to end. */
+TETHER_MUST_USE bool tth_client_call_detach_locked(tether_call *call);
+
 /* Client: the connection brought an event for the call, or was lost. */
 void tth_client_call_event(tether_call *call, tth_event *event, const tether_limits *limits);
-void tth_client_call_lost(tether_call *call, const char *address, bool left, const char *why);
+void tth_client_call_lost(tether_call *call, const char *address, tth_out *unsent, const char *why);
 
-/* Client: ends a call that the connection has given back before it left; takes the stream's reference. */
-void tth_client_call_unsent(tether_call *call, tether_code code, const tether_cause *cause);
+/* Client: a call that had ended before it could be sent again has no stream and gets none. */
+void tth_client_call_dropped(tether_call *call);
 
 /* Client: ends the call if it has not ended: releases it from wherever it waits or runs, tells the server with `cause`
  * if the call has left, then calls back. `message` is copied. */

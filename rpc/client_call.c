@@ -329,26 +329,26 @@ unsigned tether_call_attempts(const tether_call *call) {
   return call->role == TTH_CLIENT ? tth_client_call_attempts(call) : 0;
 }
 
-void tth_client_call_unsent(tether_call *call, tether_code code, const tether_cause *cause) {
-  mark_gone(call, TTH_GONE_UNSENT, 0);
-  tth_client_call_end(call, code, tether_cause_text(cause), cause);
-  tether_call_unref(call);
-}
+void tth_client_call_dropped(tether_call *call) { mark_gone(call, TTH_GONE_UNSENT, 0); }
 
-void tth_client_call_lost(tether_call *call, const char *address, bool left, const char *why) {
-  /* What runs at a peer that nobody hears of any more counts as running. */
-  mark_gone(call, left ? TTH_GONE_LOST : TTH_GONE_UNSENT, left ? 1 : 0);
-  char message[512];
-  tether_client *client = call->c.client;
-  pthread_mutex_lock(&client->mu);
-  bool closing = client->closing;
-  pthread_mutex_unlock(&client->mu);
-  if (closing) {
-    tth_client_call_end(call, TETHER_CANCELLED, "the client was closed", NULL);
+void tth_client_call_lost(tether_call *call, const char *address, tth_out *unsent, const char *why) {
+  if (unsent && !call->conn) {
+    tth_dispatch_again(call, unsent);
   } else {
+    /* What runs at a peer that nobody hears of any more counts as running. */
+    mark_gone(call, unsent ? TTH_GONE_UNSENT : TTH_GONE_LOST, unsent ? 0 : 1);
+    tth_out_free(unsent);
+    char message[512];
+    tether_client *client = call->c.client;
+    pthread_mutex_lock(&client->mu);
+    bool closing = client->closing;
+    pthread_mutex_unlock(&client->mu);
     snprintf(message, sizeof message, "the connection to %s was lost: %s", address, why);
-    tether_cause *cause = tether_cause_new(TETHER_CAUSE_PEER_LOST, NULL, message);
-    tth_client_call_fail(call, TETHER_UNAVAILABLE, message, cause);
+    tether_cause *cause = closing ? NULL : tether_cause_new(TETHER_CAUSE_PEER_LOST, NULL, message);
+    if (closing)
+      tth_client_call_end(call, TETHER_CANCELLED, "the client was closed", NULL);
+    else
+      tth_client_call_fail(call, TETHER_UNAVAILABLE, message, cause);
     tether_cause_unref(cause);
   }
   tether_call_unref(call);
@@ -664,7 +664,7 @@ static tether_code received_code(tether_call *call, const Tether__V1__Trailers *
   return code;
 }
 
-static void on_trailers(tether_call *call, const tth_event *event, const tether_limits *limits) {
+static void on_trailers(tether_call *call, tth_event *event, const tether_limits *limits) {
   Tether__V1__Trailers plain;
   ProtobufCMessage *unpacked = &plain.base;
   char why[160];
@@ -676,6 +676,7 @@ static void on_trailers(tether_call *call, const tth_event *event, const tether_
     code = TETHER_RESOURCE_EXHAUSTED;
     snprintf(why, sizeof why, "the trailers are larger than the limit");
   }
+  if (trailers && trailers->unaccepted && tth_dispatch_refused(call, &event->kept)) return;
   uint32_t running = trailers && trailers->has_running ? trailers->running : 0;
   if (!tth_call_try_end(call)) {
     on_late_trailers(call, event->stream_id, trailers);

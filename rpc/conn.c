@@ -237,6 +237,7 @@ static void deliver(tth_conn *conn, tth_event *event) {
   conn->ops->event(conn->owner, conn, event);
   if (event->type != TTH_EVENT_TRAILERS && event->user) tether_call_unref(event->user);
   tth_large_free(event->owned);
+  tth_out_free(event->kept);
 }
 
 static void on_received(void *owner, const uint8_t *batch, size_t len) {
@@ -304,13 +305,14 @@ static void on_closed(void *owner, const char *why) {
     pthread_mutex_lock(&conn->mu);
     conn->closed = true;
     if (conn->why) why = conn->why;
-    tether_call *call = tth_session_pop_queued(conn->session);
-    bool left = !call;
+    tth_out *unsent = NULL;
+    tether_call *call = tth_session_take_queued(conn->session, &unsent);
+    if (call && !tth_client_call_detach_locked(call)) call->stream = NULL; /* it stays on this one, as `lost` sees */
     if (!call) call = tth_session_pop_user(conn->session);
     if (call) call->stream = NULL;
     pthread_mutex_unlock(&conn->mu);
     if (!call) break;
-    conn->ops->lost(conn->owner, conn, call, left, why);
+    conn->ops->lost(conn->owner, conn, call, unsent, why);
   }
   if (conn->ticker) tth_ticker_stop(conn->ticker);
   conn->ops->closed(conn->owner, conn, why);

@@ -31,8 +31,9 @@ typedef struct tth_conn_ops {
   /* An event; event->user is referenced during the call. Of TRAILERS the stream's reference goes to the callee, who
    * may also take `owned`. */
   void (*event)(void *owner, tth_conn *conn, tth_event *event);
-  /* A call whose connection is gone, which had left or (client) not; the stream's reference goes to the callee. */
-  void (*lost)(void *owner, tth_conn *conn, tether_call *call, bool left, const char *why);
+  /* A call whose connection is gone; the stream's reference goes to the callee, and so does `unsent`: all that was to
+   * be sent of a client's call that had not left, which is on no connection any more; else NULL. */
+  void (*lost)(void *owner, tth_conn *conn, tether_call *call, tth_out *unsent, const char *why);
   /* The last event. The reference that tth_conn_new gave goes to the callee. */
   void (*closed)(void *owner, tth_conn *conn, const char *why);
 } tth_conn_ops;

@@ -6,6 +6,7 @@
 #include "rpc/dispatch.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "rpc/retrying.h"
 
@@ -40,29 +41,52 @@ static tether_code open_stream(tether_call *call, tth_session *session, tth_out 
   return TETHER_OK;
 }
 
-static void place(tether_call *call, tth_conn *conn, tth_out *out) {
-  const char *why = "the connection was lost before the call was sent";
-  tether_code code = TETHER_UNAVAILABLE;
-  tth_session *session = tth_conn_lock(conn);
-  /* A call that has ended meanwhile is not sent: whoever ended it has looked for its stream, or will, under this lock.
-   */
-  if (session) code = tth_call_is_running(call) ? open_stream(call, session, &out, &why) : TETHER_OK;
-  bool opened = session && code == TETHER_OK && call->stream;
-  if (opened && call->c.retrying && !tth_retrying_replay_locked(call, session)) {
-    code = TETHER_RESOURCE_EXHAUSTED;
-    why = "out of memory";
-  }
-  if (session && code == TETHER_OK && !tth_client_call_send_close_locked(call, session)) {
-    code = TETHER_RESOURCE_EXHAUSTED;
-    why = "out of memory";
-  }
-  tth_conn_unlock(conn);
-  tth_out_free(out);
+/* How the placing of a call has ended. */
+static void settle(tether_call *call, tether_code code, const char *why) {
   if (call->pipe && code == TETHER_OK) tth_pipe_writable(call);
   if (code == TETHER_UNAVAILABLE)
     tth_client_call_fail(call, code, why, NULL);
   else if (code != TETHER_OK)
     tth_client_call_end(call, code, why, NULL);
+}
+
+/* The call is sent on the connection it was assigned, or ended. false: that takes no calls any more; the call is on
+ * none, and *out still the caller's. */
+static bool place(tether_call *call, tth_conn *conn, tth_out **out) {
+  const char *why = "the connection was lost, and so were too many before";
+  tether_code code = TETHER_UNAVAILABLE;
+  tth_session *session = tth_conn_lock(conn);
+  bool gone = !session || tth_session_going_away(session);
+  if (gone && tth_call_is_running(call) && tth_client_call_detach_locked(call)) {
+    tth_conn_unlock(conn);
+    return false;
+  }
+  /* A call that has ended meanwhile is not sent: whoever ended it has looked for its stream, or will, under this lock.
+   */
+  if (!gone || !tth_call_is_running(call))
+    code = tth_call_is_running(call) ? open_stream(call, session, out, &why) : TETHER_OK;
+  bool opened = !gone && code == TETHER_OK && call->stream;
+  if (opened && call->c.retrying && !call->c.whole && !tth_retrying_replay_locked(call, session)) {
+    code = TETHER_RESOURCE_EXHAUSTED;
+    why = "out of memory";
+  }
+  if (!gone && code == TETHER_OK && !tth_client_call_send_close_locked(call, session)) {
+    code = TETHER_RESOURCE_EXHAUSTED;
+    why = "out of memory";
+  }
+  tth_conn_unlock(conn);
+  tth_out_free(*out);
+  settle(call, code, why);
+  return true;
+}
+
+/* The connection has turned out to take no calls. */
+static void leave(tether_client *client, tth_conn *conn) {
+  pthread_mutex_lock(&client->mu);
+  for (size_t i = 0; i < client->balance.ready_count; i++)
+    if (client->balance.ready[i]->conn == conn) tth_subchannel_leave_locked(client->balance.ready[i], conn);
+  pthread_mutex_unlock(&client->mu);
+  tth_client_settle(client);
 }
 
 /* ---- Waiting calls ------------------------------------------------------------------------- */
@@ -80,6 +104,7 @@ static void wait_locked(tether_client *client, tether_call *call, tth_out *out) 
   call->c.waiting = true;
   call->c.lone = false; /* another thread will send it */
   call->c.wait_prev = client->wait_last;
+  call->c.wait_next = NULL;
   *(client->wait_last ? &client->wait_last->c.wait_next : &client->wait_first) = call;
   client->wait_last = call;
 }
@@ -108,7 +133,7 @@ static void say_unavailable_locked(const tether_client *client, char *message, s
 
 void tth_dispatch_waiting(tether_client *client) {
   for (;;) {
-    char message[768];
+    char message[sizeof client->last_error + 512];
     tth_out *out = NULL;
     pthread_mutex_lock(&client->mu);
     tth_conn *conn = tth_balance_pick_locked(client);
@@ -118,15 +143,20 @@ void tth_dispatch_waiting(tether_client *client) {
       if (call) say_unavailable_locked(client, message, sizeof message);
     }
     if (call) out = take_locked(client, call);
-    if (call && conn) call->conn = tth_conn_ref(conn);
+    if (call && conn && tth_call_is_running(call)) call->conn = tth_conn_ref(conn);
     pthread_mutex_unlock(&client->mu);
     if (!call) break;
-    if (conn) {
-      place(call, conn, out);
-      tether_call_unref(call);
-    } else {
-      end_waiting(call, out, TETHER_UNAVAILABLE, message);
+    if (conn && call->conn != conn) { /* it has ended, and would have taken itself off the list */
+      tth_client_call_dropped(call);
+      tth_out_free(out);
+    } else if (conn && !place(call, conn, &out)) {
+      leave(client, conn);
+      tth_dispatch(call, out);
     }
+    if (conn)
+      tether_call_unref(call);
+    else
+      end_waiting(call, out, TETHER_UNAVAILABLE, message);
   }
 }
 
@@ -144,53 +174,115 @@ void tth_dispatch_cancel_waiting(tether_client *client) {
 
 /* ---- New calls ----------------------------------------------------------------------------- */
 
-/* A connection that nobody has looked after may have brought the news that it takes no calls: what has come is received
- * first. For threads that may block. */
-static void catch_up(tether_client *client) {
-  for (tth_wait_result pull = TTH_WAIT_CAME; pull == TTH_WAIT_CAME;) {
-    pthread_mutex_lock(&client->mu);
-    tth_conn *conn = tth_balance_pick_locked(client);
-    if (conn) tth_conn_ref(conn);
-    pthread_mutex_unlock(&client->mu);
-    if (!conn) return;
-    pull = tth_conn_catch_up(conn);
-    if (pull == TTH_WAIT_END) {
-      pthread_mutex_lock(&client->mu);
-      while (tth_balance_pick_locked(client) == conn) pthread_cond_wait(&client->changed, &client->mu);
-      pthread_mutex_unlock(&client->mu);
-    }
-    tth_conn_unref(conn);
-  }
-}
-
-void tth_dispatch(tether_call *call, tth_out *out) {
+/* Gives the call a connection. NULL: none is READY, and the call waits, or has ended, or is to end with *code; *out is
+ * used up. */
+static tth_conn *assign(tether_call *call, tth_out **out, tether_code *code, char *message, size_t size) {
   tether_client *client = call->c.client;
-  if (call->c.lone) catch_up(client);
-  char message[768] = "the client was closed";
-  tether_code code = TETHER_OK;
+  bool dropped = false;
   pthread_mutex_lock(&client->mu);
   client->used = true;
   tth_conn *conn = client->closing ? NULL : tth_balance_pick_locked(client);
-  if (client->closing) {
-    code = TETHER_CANCELLED;
+  if (!tth_call_is_running(call)) {
+    conn = NULL;
+    dropped = true; /* whoever ended it has found it nowhere, or is about to */
+  } else if (client->closing) {
+    *code = TETHER_CANCELLED;
+    snprintf(message, size, "the client was closed");
   } else if (conn) {
     call->conn = tth_conn_ref(conn);
   } else if (client->state == TETHER_TRANSIENT_FAILURE && !call->c.wait_for_ready) {
-    code = TETHER_UNAVAILABLE;
-    say_unavailable_locked(client, message, sizeof message);
-  } else if (tth_call_is_running(call)) {
-    wait_locked(client, call, out);
-    out = NULL;
+    *code = TETHER_UNAVAILABLE;
+    say_unavailable_locked(client, message, size);
+  } else {
+    wait_locked(client, call, *out);
+    *out = NULL;
   }
   pthread_mutex_unlock(&client->mu);
-  if (conn) {
-    place(call, conn, out);
-    return;
-  }
+  if (conn) return conn;
+  if (dropped) tth_client_call_dropped(call);
   tether_client_connect(client);
-  tth_out_free(out);
-  if (code == TETHER_UNAVAILABLE)
-    tth_client_call_fail(call, code, message, NULL);
-  else if (code != TETHER_OK)
-    tth_client_call_end(call, code, message, NULL);
+  tth_out_free(*out);
+  return NULL;
+}
+
+/* A connection that nobody has looked after may have brought the news that it takes no calls: what has come is received
+ * first. For threads that may block. false: it has ended. */
+static bool catch_up(tth_conn *conn) {
+  tth_wait_result pull = TTH_WAIT_CAME;
+  while (pull == TTH_WAIT_CAME) pull = tth_conn_catch_up(conn);
+  return pull != TTH_WAIT_END;
+}
+
+void tth_dispatch(tether_call *call, tth_out *out) {
+  char message[sizeof call->c.client->last_error + 512];
+  tether_code code = TETHER_OK;
+  for (tth_conn *conn; (conn = assign(call, &out, &code, message, sizeof message));) {
+    if (call->c.lone && !catch_up(conn)) tth_conn_leave(conn);
+    if (place(call, conn, &out)) return;
+    leave(call->c.client, conn);
+  }
+  settle(call, code, message);
+}
+
+/* ---- Calls that were not accepted ---------------------------------------------------------- */
+
+bool tth_client_call_detach_locked(tether_call *call) {
+  struct tth_moves *moves = call->c.moves;
+  call->stream = NULL;
+  if (!moves) moves = call->c.moves = calloc(1, sizeof *moves);
+  if (!moves || moves->count == TTH_MOVES_MOST) return false;
+  moves->from[moves->count++] = call->conn;
+  call->conn = NULL;
+  call->c.opened = call->c.lone = false; /* another thread may send it */
+  return true;
+}
+
+void tth_dispatch_again(tether_call *call, tth_out *out) {
+  tth_recorder_call_closed(call->c.recorder, 0);
+  if (call->c.leads) tth_call_let_leader_go(call);
+  call->c.whole = true;
+  tth_dispatch(call, out);
+}
+
+/* Takes one back. false: there is none. */
+static bool take_back(tth_conn *conn, bool queued, uint32_t last_stream) {
+  tth_out *out = NULL;
+  bool detached = false;
+  tth_session *session = tth_conn_lock(conn);
+  tether_call *call = NULL;
+  if (session)
+    call = queued ? tth_session_take_queued(session, &out) : tth_session_take_back(session, last_stream, &out);
+  if (call) detached = tth_client_call_detach_locked(call);
+  tth_conn_unlock(conn);
+  if (!call) return false;
+  if (detached)
+    tth_dispatch_again(call, out);
+  else
+    tth_out_free(out);
+  if (!detached) tth_client_call_fail(call, TETHER_UNAVAILABLE, "the call was taken off too many connections", NULL);
+  tether_call_unref(call);
+  return true;
+}
+
+void tth_dispatch_take_back(tth_conn *conn, uint32_t last_stream) {
+  while (take_back(conn, false, last_stream)) continue;
+}
+
+void tth_dispatch_take_queued(tth_conn *conn) {
+  while (take_back(conn, true, 0)) continue;
+  tth_conn_leave(conn);
+}
+
+bool tth_dispatch_refused(tether_call *call, tth_out **kept) {
+  tth_conn *conn = call->conn;
+  if (!*kept || call->c.refused) return false;
+  (void)tth_conn_lock(conn);
+  bool detached = tth_call_is_running(call) && tth_client_call_detach_locked(call);
+  tth_conn_unlock(conn);
+  if (!detached) return false;
+  tth_out *out = *kept;
+  *kept = NULL;
+  call->c.refused = true;
+  tth_dispatch_again(call, out);
+  return true;
 }

@@ -153,6 +153,7 @@ static void try_again(tether_call *call) {
   pthread_mutex_unlock(&r->mu);
   r->attempt_ns = tether_now_ns();
   atomic_store(&r->waiting, false);
+  call->c.whole = false;
   if (out)
     tth_dispatch(call, out);
   else

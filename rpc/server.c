@@ -190,10 +190,10 @@ static void on_event(void *owner, tth_conn *conn, tth_event *event) {
   if (event->user) tth_server_call_event(event->user, event, &server->limits);
 }
 
-static void on_lost(void *owner, tth_conn *conn, tether_call *call, bool left, const char *why) {
+static void on_lost(void *owner, tth_conn *conn, tether_call *call, tth_out *unsent, const char *why) {
   (void)owner;
   (void)conn;
-  (void)left;
+  (void)unsent;
   tth_server_call_lost(call, why);
 }
 

@@ -191,6 +191,7 @@ static bool on_headers(tth_session *session, const tth_frame *frame, tth_event *
     return on_request(session, frame, event);
   }
   if (!stream || !stream->user) return false;
+  tth_stream_commit(stream);
   *event = (tth_event){
       .type = TTH_EVENT_HEADERS, .stream = stream, .user = stream->user, .bytes = frame->payload, .len = frame->length};
   return true;
@@ -286,6 +287,7 @@ static bool on_message(tth_session *session, const tth_frame *frame, tth_event *
   tth_stream *stream = tth_streams_find(&session->streams, frame->stream);
   /* The owner of a new stream sets `user` before it asks for the next event, so none means: not interested. */
   if (!stream || !stream->user || stream->discard) return false;
+  tth_stream_commit(stream);
   if (stream->ended) return broken(session, event, "a MESSAGE after END");
   if (frame->flags & TTH_FLAG_BARE) return on_bare(session, stream, frame, event);
   if (!tth_window_take(stream, frame->length)) return broken(session, event, "more than the window allows");
@@ -313,7 +315,8 @@ static bool on_trailers(tth_session *session, const tth_frame *frame, tth_event 
                        .len = frame->length,
                        .stream_id = stream->id,
                        .left_ns = stream->left_ns,
-                       .told_ns = stream->told_ns};
+                       .told_ns = stream->told_ns,
+                       .kept = stream->user ? tth_stream_take_request(session, stream) : NULL};
   tth_streams_remove(&session->streams, stream);
   tth_stream_free(session, stream);
   return event->user;
@@ -361,6 +364,23 @@ static bool on_cancel(tth_session *session, const tth_frame *frame, tth_event *e
   if (!stream->user) return false;
   *event = (tth_event){
       .type = TTH_EVENT_CANCEL, .stream = stream, .user = stream->user, .bytes = frame->payload, .len = frame->length};
+  return true;
+}
+
+static bool on_goaway(tth_session *session, const tth_frame *frame, tth_event *event) {
+  if (session->role == TTH_SERVER) return false;
+  char memory[512], why[8];
+  ProtobufCMessage *message = NULL;
+  tth_arena arena;
+  tth_arena_init(&arena, memory, sizeof memory, SIZE_MAX);
+  bool parsed =
+      frame->length <= SMALL_PAYLOAD && tth_unpack(&tether__v1__goaway__descriptor, frame->payload, frame->length,
+                                                   16 * SMALL_PAYLOAD, &arena, why, sizeof why, &message) == TETHER_OK;
+  uint32_t last = parsed ? ((const Tether__V1__Goaway *)message)->last_stream : 0;
+  tth_arena_fini(&arena);
+  if (!parsed) return broken(session, event, "a GOAWAY that does not parse");
+  session->going_away = true;
+  *event = (tth_event){.type = TTH_EVENT_GOAWAY, .stream_id = last};
   return true;
 }
 
@@ -417,10 +437,7 @@ static bool on_frame(tth_session *session, const tth_frame *frame, tth_event *ev
     case TTH_PONG:
       return on_pong(session, frame, event);
     case TTH_GOAWAY:
-      if (session->role == TTH_SERVER || session->going_away) return false;
-      session->going_away = true;
-      *event = (tth_event){.type = TTH_EVENT_GOAWAY};
-      return true;
+      return on_goaway(session, frame, event);
     default:
       return false;
   }

@@ -108,6 +108,9 @@ typedef struct tth_stream {
   uint32_t message_len, message_total, message_capacity;
   uint8_t *message; /* being put together from slices */
   tth_out *out, **out_end;
+  bool keeps; /* client: what leaves is kept (rpc/session_keep.c) */
+  tth_out *kept, **kept_end;
+  size_t kept_len;
   tether_cause *cause; /* of the CANCEL to send */
   int64_t wait_ns;     /* likewise */
 } tth_stream;
@@ -122,7 +125,7 @@ typedef enum tth_event_type {
   TTH_EVENT_TRAILERS, /* client: bytes: the payload; the stream is gone */
   TTH_EVENT_VERDICT,  /* server: the caller recorded `to` for a call that was answered `from` */
   TTH_EVENT_CANCEL,   /* server: bytes: the payload */
-  TTH_EVENT_GOAWAY,   /* client: no new streams here */
+  TTH_EVENT_GOAWAY,   /* client: no new streams here, and those after stream_id are not accepted */
   TTH_EVENT_PONG,     /* the peer has read everything up to the PING of tth_session_ping */
   TTH_EVENT_DRAINED,  /* server: GOAWAY has named the last stream; nothing more is accepted */
   TTH_EVENT_THROWN,   /* server: bytes: why, as text. Close once the peer has read it, see tth_session_throw_out */
@@ -139,7 +142,9 @@ typedef struct tth_event {
   size_t cost;          /* MESSAGE: unless 0 to be given to tth_session_consumed when the message has been used */
   bool end;             /* the peer sends nothing more on this stream (TRAILERS aside) */
   bool whole;           /* server, HEADERS: the one message of the stream is in the same batch, right behind */
-  uint32_t stream_id;   /* TRAILERS */
+  uint32_t stream_id;   /* TRAILERS, GOAWAY */
+  tth_out *kept;        /* TRAILERS: all that was to be sent on the stream, if nothing else has come on it and it was
+                           not too much; to be freed by the receiver of the event */
   int64_t left_ns;      /* TRAILERS: when the stream's HEADERS left */
   int64_t came_ns;      /* HEADERS of a request: when they came */
   int64_t told_ns;      /* TRAILERS: the deadline that the server was given, on our clock; TETHER_FOREVER: none */
@@ -268,12 +273,16 @@ const char *tth_session_why(const tth_session *session);
 
 /* ---- The end ------------------------------------------------------------------------------- */
 
-/* Lets go of one stream that still has a user, late ones included, and returns the user; NULL when there is none left.
- * For lost connections. */
+/* Lets go of one stream that still has a user, late ones and those that have not left included, and returns the user;
+ * NULL when there is none left. For lost connections. */
 void *tth_session_pop_user(tth_session *session);
 
-/* Client, after GOAWAY: lets go of one call that has not left yet; NULL when there is none. */
-void *tth_session_pop_queued(tth_session *session);
+/* Client: lets go of one call that the peer has not accepted: it has not left yet, or its stream is newer than `last`
+ * and all that was to be sent on it is still there. *out: that, the caller's. NULL when there is none. */
+void *tth_session_take_back(tth_session *session, uint32_t last, tth_out **out);
+
+/* The same of those that have not left yet. */
+void *tth_session_take_queued(tth_session *session, tth_out **out);
 
 /* Streams that are not gone. */
 size_t tth_session_stream_count(const tth_session *session);

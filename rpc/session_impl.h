@@ -107,8 +107,24 @@ void tth_stream_free(tth_session *session, tth_stream *stream);
 /* Frees the first of a chain, the others not. */
 void tth_out_free_one(tth_out *out);
 
+/* ---- session_keep.c ------------------------------------------------------------------------ */
+
+/* Of a stream that keeps: `out` has left. */
+void tth_stream_keep(tth_stream *stream, tth_out *out);
+
+/* Nothing of the stream will have to be sent again. */
+void tth_stream_commit(tth_stream *stream);
+
+/* All that was to be sent on it, as it was; NULL: not all of it is there any more. */
+tth_out *tth_stream_take_request(tth_session *session, tth_stream *stream);
+
+/* ---- session_queue.c ----------------------------------------------------------------------- */
+
 /* Drops a stream's queued output. */
 void tth_stream_drop_out(tth_session *session, tth_stream *stream);
+
+/* Takes it instead, as it is. */
+tth_out *tth_stream_take_out(tth_session *session, tth_stream *stream);
 
 /* The same, but TRAILERS that are queued still leave. */
 void tth_stream_keep_trailers(tth_session *session, tth_stream *stream);

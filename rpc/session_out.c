@@ -38,6 +38,7 @@ bool tth_session_refuse(tth_session *session, uint32_t stream, tether_code code,
   Tether__V1__Trailers trailers = TETHER__V1__TRAILERS__INIT;
   trailers.code = code;
   trailers.message = (char *)message;
+  trailers.has_unaccepted = trailers.unaccepted = code == TETHER_UNAVAILABLE;
   uint8_t payload[256];
   size_t len = tether__v1__trailers__pack(&trailers, payload);
   if (!tth_session_control(session, TTH_TRAILERS, stream, payload, len)) return false;
@@ -246,7 +247,10 @@ static bool write_piece(tth_session *session, tth_stream *stream, int64_t now_ns
   if (out->sent == out->len) {
     stream->out = out->next;
     if (!stream->out) stream->out_end = &stream->out;
-    tth_out_free_one(out);
+    if (stream->keeps)
+      tth_stream_keep(stream, out);
+    else
+      tth_out_free_one(out);
   }
   tth_stream_out_left(session, stream, left);
   return true;

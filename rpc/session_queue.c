@@ -115,17 +115,22 @@ void tth_stream_out_left(tth_session *session, tth_stream *stream, size_t len) {
   tell_if_writable(session, stream);
 }
 
-void tth_stream_drop_out(tth_session *session, tth_stream *stream) {
-  if (!stream->out) return;
+tth_out *tth_stream_take_out(tth_session *session, tth_stream *stream) {
+  tth_out *out = stream->out;
+  if (!out) return NULL;
   set_blocked(session, stream, false);
   session->pending -= stream->queued;
   session->unsent -= stream->queued;
   stream->queued = 0;
-  tth_out_free(stream->out);
   stream->out = NULL;
   stream->out_end = &stream->out;
   if (stream->id != 0) tth_list_leave(session, stream, TTH_LIST_OUTPUT);
   tell_if_writable(session, stream);
+  return out;
+}
+
+void tth_stream_drop_out(tth_session *session, tth_stream *stream) {
+  tth_out_free(tth_stream_take_out(session, stream));
 }
 
 uint64_t tth_stream_next_cost(const tth_stream *stream) {
@@ -180,6 +185,7 @@ tth_stream *tth_stream_new(void) {
 void tth_stream_free(tth_session *session, tth_stream *stream) {
   stream->want_writable = false;
   tth_stream_drop_out(session, stream);
+  tth_stream_commit(stream);
   tether_cause_unref(stream->cause);
   tth_stream_drop_message(stream);
   tth_window_release(session, stream);
@@ -196,6 +202,8 @@ tth_stream *tth_session_open(tth_session *session, void *user, tth_out *out) {
   stream->told_ns = TETHER_FOREVER;
   stream->user = user;
   stream->out_end = &stream->out;
+  stream->keeps = true;
+  stream->kept_end = &stream->kept;
   append(session, stream, out);
   tth_list_push(&session->queued, stream);
   return stream;
@@ -212,6 +220,7 @@ static void let_go(tth_session *session, tth_stream *stream) {
 bool tth_session_cancel(tth_session *session, tth_stream *stream, const tether_cause *cause, int64_t wait_ns) {
   void *user = stream->user;
   let_go(session, stream);
+  tth_stream_commit(stream);
   if (stream->state == TTH_STREAM_QUEUED) {
     tth_stream_free(session, stream);
     return false;
@@ -263,18 +272,10 @@ void *tth_session_next_writable(tth_session *session) {
 
 bool tth_session_has_writable(const tth_session *session) { return session->writable.first; }
 
-void tth_session_leave(tth_session *session) { session->going_away = true; }
-
-void *tth_session_pop_queued(tth_session *session) {
-  tth_stream *stream = tth_list_pop(&session->queued);
-  if (!stream) return NULL;
-  void *user = stream->user;
-  tth_stream_free(session, stream);
-  return user;
-}
-
 void *tth_session_pop_user(tth_session *session) {
-  void *user = tth_session_pop_queued(session);
+  tth_out *out;
+  void *user = tth_session_take_queued(session, &out);
+  if (user) tth_out_free(out);
   if (user) return user;
   for (tth_stream *stream; (stream = tth_streams_any(&session->streams));) {
     tth_streams_remove(&session->streams, stream);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "rpc/client.h"
+#include "rpc/dispatch.h"
 #include "rpc/interceptor.h"
 #include "rpc/trace.h"
 
@@ -40,7 +41,7 @@ static void fail_locked(tth_subchannel *sub, const char *why) {
 }
 
 static void on_event(void *owner, tth_conn *conn, tth_event *event);
-static void on_lost(void *owner, tth_conn *conn, tether_call *call, bool left, const char *why);
+static void on_lost(void *owner, tth_conn *conn, tether_call *call, tth_out *unsent, const char *why);
 static void on_closed(void *owner, tth_conn *conn, const char *why);
 static const tth_conn_ops conn_ops = {.event = on_event, .lost = on_lost, .closed = on_closed};
 
@@ -129,24 +130,14 @@ static void on_hello(tth_subchannel *sub, tth_conn *conn) {
   tth_client_settle(client);
 }
 
-/* The connection takes nothing new: what has not left ends UNAVAILABLE, which says that the server never saw it. */
-static void on_goaway(tth_subchannel *sub, tth_conn *conn) {
+/* The connection takes nothing new: what it has not accepted goes elsewhere. */
+static void on_goaway(tth_subchannel *sub, tth_conn *conn, uint32_t last_stream) {
   tether_client *client = sub->client;
   pthread_mutex_lock(&client->mu);
   tth_subchannel_leave_locked(sub, conn);
   pthread_mutex_unlock(&client->mu);
-  tether_cause *cause =
-      tether_cause_new(TETHER_CAUSE_SHUTDOWN, NULL, "the server is shutting down; the call was not sent");
-  for (;;) {
-    tth_session *session = tth_conn_lock(conn);
-    tether_call *call = session ? tth_session_pop_queued(session) : NULL;
-    if (call) call->stream = NULL;
-    tth_conn_unlock(conn);
-    if (!call) break;
-    tth_client_call_unsent(call, TETHER_UNAVAILABLE, cause);
-  }
-  tether_cause_unref(cause);
   tth_client_settle(client);
+  tth_dispatch_take_back(conn, last_stream);
 }
 
 static void on_event(void *owner, tth_conn *conn, tth_event *event) {
@@ -157,7 +148,7 @@ static void on_event(void *owner, tth_conn *conn, tth_event *event) {
       on_hello(sub, conn);
       break;
     case TTH_EVENT_GOAWAY:
-      on_goaway(sub, conn);
+      on_goaway(sub, conn, event->stream_id);
       break;
     default:
       tth_client_call_event(event->user, event, &sub->client->limits);
@@ -165,10 +156,13 @@ static void on_event(void *owner, tth_conn *conn, tth_event *event) {
   }
 }
 
-static void on_lost(void *owner, tth_conn *conn, tether_call *call, bool left, const char *why) {
-  const tth_subchannel *sub = owner;
-  (void)conn;
-  tth_client_call_lost(call, sub->address, left, why);
+static void on_lost(void *owner, tth_conn *conn, tether_call *call, tth_out *unsent, const char *why) {
+  tth_subchannel *sub = owner;
+  tether_client *client = sub->client;
+  pthread_mutex_lock(&client->mu);
+  tth_subchannel_leave_locked(sub, conn); /* before the call looks for another */
+  pthread_mutex_unlock(&client->mu);
+  tth_client_call_lost(call, sub->address, unsent, why);
 }
 
 static void on_closed(void *owner, tth_conn *conn, const char *why) {

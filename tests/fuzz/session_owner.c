@@ -105,6 +105,7 @@ static void cancel(driver *d, driver_call *call) {
 
 static void act_as_client(driver *d, uint8_t step) {
   driver_call *call;
+  tth_out *out = NULL;
   switch (step) {
     case 0:
     case 1:
@@ -114,7 +115,8 @@ static void act_as_client(driver *d, uint8_t step) {
       cancel(d, chosen(d));
       break;
     case 3: /* as after GOAWAY */
-      call = tth_session_going_away(d->session) ? tth_session_pop_queued(d->session) : NULL;
+      call = tth_session_going_away(d->session) ? tth_session_take_back(d->session, fuzz_byte(&d->in), &out) : NULL;
+      tth_out_free(out);
       if (call) gone(call);
       break;
     default:
@@ -232,6 +234,7 @@ static void take_message(driver *d, driver_call *call, tth_event *event) {
   FUZZ_CHECK(!event->owned || event->owned == event->bytes);
   call->unsaid += event->cost;
   free(event->owned);
+  tth_out_free(event->kept);
 }
 
 static void take_request(driver *d, tth_event *event) {

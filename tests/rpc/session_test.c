@@ -777,11 +777,54 @@ static void after_goaway_a_client_opens_nothing_and_gets_its_unsent_calls_back(v
   b.len = 0;
   add_frame(&b, TTH_GOAWAY, 0, 0, "\x08\x01", 2);
   assert_int_equal(only_event(session, &b).type, TTH_EVENT_GOAWAY);
-  assert_ptr_equal(tth_session_pop_queued(session), &user_b);
-  assert_null(tth_session_pop_queued(session));
+  tth_out *out;
+  assert_ptr_equal(tth_session_take_back(session, 1, &out), &user_b);
+  assert_non_null(out);
+  assert_null(tth_session_take_back(session, 1, &out));
+  tth_out_free(out);
   b.len = 0;
   add_trailers(&b, 1);
   assert_ptr_equal(only_event(session, &b).user, &user_a); /* accepted ones finish */
+  drop(session);
+}
+
+static void what_has_left_comes_back_whole_if_the_goaway_says_that_it_was_not_accepted(void **state) {
+  (void)state;
+  tth_session *session = greeted(TTH_CLIENT, 2);
+  assert_non_null(tth_session_open(session, &user_a, request(TETHER_FOREVER, 1)));
+  assert_non_null(tth_session_open(session, &user_b, request(TETHER_FOREVER, 1)));
+  assert_string_equal(filled(session, 0, 65536), "2:1 3:1 2:2 3:2 ");
+  static struct bytes b;
+  b.len = 0;
+  add_frame(&b, TTH_GOAWAY, 0, 0, "\x08\x01", 2); /* the first was */
+  tth_event event = only_event(session, &b);
+  assert_int_equal(event.type, TTH_EVENT_GOAWAY);
+  assert_int_equal(event.stream_id, 1);
+  tth_out *out, *again = NULL, *expected = request(TETHER_FOREVER, 1);
+  assert_ptr_equal(tth_session_take_back(session, 1, &out), &user_b);
+  assert_null(tth_session_take_back(session, 1, &again));
+  assert_int_equal(out->len, expected->len);
+  assert_memory_equal(out->data, expected->data, out->len);
+  assert_int_equal(out->sent, 0);
+  tth_out_free(out);
+  tth_out_free(expected);
+  b.len = 0;
+  add_trailers(&b, 2); /* crossed */
+  assert_int_equal(only_event(session, &b).type, TTH_EVENT_NONE);
+  drop(session);
+}
+
+static void a_call_that_something_came_for_is_not_given_back(void **state) {
+  (void)state;
+  tth_session *session = greeted(TTH_CLIENT, 1);
+  assert_non_null(tth_session_open(session, &user_a, request(TETHER_FOREVER, 1)));
+  assert_string_equal(filled(session, 0, 65536), "2:1 3:1 ");
+  static struct bytes b;
+  b.len = 0;
+  add_frame(&b, TTH_HEADERS, 0, 1, "", 0);
+  assert_int_equal(only_event(session, &b).type, TTH_EVENT_HEADERS);
+  tth_out *out;
+  assert_null(tth_session_take_back(session, 0, &out));
   drop(session);
 }
 
@@ -865,6 +908,8 @@ int main(void) {
       cmocka_unit_test(only_the_latest_ping_is_answered),
       cmocka_unit_test(a_ping_leaves_behind_everything_else_and_its_answer_is_an_event),
       cmocka_unit_test(after_goaway_a_client_opens_nothing_and_gets_its_unsent_calls_back),
+      cmocka_unit_test(what_has_left_comes_back_whole_if_the_goaway_says_that_it_was_not_accepted),
+      cmocka_unit_test(a_call_that_something_came_for_is_not_given_back),
       cmocka_unit_test(stream_ids_go_on_after_2_to_the_32),
       cmocka_unit_test(a_thousand_streams_in_any_order_are_found_again),
   };

@@ -29,7 +29,7 @@ typedef struct sim_totals {
   uint64_t seeds, steps, processes, frames;
   int64_t time_ns; /* virtual */
   /* calls, and how they ended */
-  uint64_t calls, ok, cancelled, expired, unavailable, failed, unsent, detached;
+  uint64_t calls, ok, cancelled, expired, unavailable, failed, unsent, detached, moved;
   uint64_t handlers, cut, slots_full, stops_confirmed, corrected; /* corrected: verdicts told to servers */
   uint64_t streams, messages, bytes, send_waits, windows;
   uint64_t groups, aimed; /* cancels at an answer, a return or a deadline */

@@ -241,6 +241,37 @@ static void on_hello(sim_end *end, const tth_frame *frame) {
   tether__v1__hello__free_unpacked(hello, NULL);
 }
 
+/* The client is about to learn that a stream was not accepted: its call is as if it had never left, unless that cannot
+ * be. `refused`: by TRAILERS, which moves a call once. */
+static void drop_if_not_accepted(sim_wire *wire, sim_stream *stream, bool refused) {
+  sim_call *c = stream->call;
+  if (stream->dropped || c->ended || c->wire != wire || !c->call->stream || !c->call->stream->keeps) return;
+  if (refused && c->call->c.refused) return;
+  if (c->begun) sim_wrong(c, "its handler has begun, and it is told not to be accepted");
+  stream->dropped = true;
+  c->wire = NULL;
+  c->left_ns = c->arrived_ns = 0;
+  c->trailers_left = false;
+  c->told = c->recorded = TETHER_OK;
+  sim->totals->moved++;
+}
+
+static void on_goaway(sim_wire *wire, const tth_frame *frame) {
+  Tether__V1__Goaway *goaway = tether__v1__goaway__unpack(NULL, frame->length, frame->payload);
+  if (!goaway) sim_wrong(NULL, "a GOAWAY that does not parse");
+  for (size_t id = 1; id <= wire->stream_count; id++)
+    if (id > goaway->last_stream) drop_if_not_accepted(wire, &wire->streams[id - 1], false);
+  tether__v1__goaway__free_unpacked(goaway, NULL);
+}
+
+static bool is_unaccepted(const tth_frame *frame) {
+  Tether__V1__Trailers *trailers = tether__v1__trailers__unpack(NULL, frame->length, frame->payload);
+  if (!trailers) sim_wrong(NULL, "TRAILERS that do not parse");
+  bool unaccepted = trailers->unaccepted;
+  tether__v1__trailers__free_unpacked(trailers, NULL);
+  return unaccepted;
+}
+
 static void on_call_frame(sim_end *from, const tth_frame *frame, bool leaves) {
   sim_wire *wire = from->wire;
   sim_stream *stream = stream_of(wire, frame->stream);
@@ -248,6 +279,8 @@ static void on_call_frame(sim_end *from, const tth_frame *frame, bool leaves) {
     sim_wrong(NULL, "w%d: %s on stream %" PRIu32 ", which there is not", wire->number, names[frame->type],
               frame->stream);
   sim_call *c = stream->call;
+  if (frame->type == TTH_TRAILERS && !leaves && is_unaccepted(frame)) drop_if_not_accepted(wire, stream, true);
+  if (stream->dropped) return;
   switch (frame->type) {
     case TTH_HEADERS:
       if (from->role == TTH_CLIENT && !leaves) c->arrived_ns = sim->now_ns;
@@ -298,6 +331,7 @@ static void on_frames(sim_end *from, const uint8_t *batch, size_t len, bool leav
     if (sim->trace) trace_frame(from, &frame, leaves);
     if (frame.type == TTH_HELLO && leaves) on_hello(from, &frame);
     if (frame.type == TTH_PONG && !leaves && from->role == TTH_SERVER) on_pong(from->wire, &frame);
+    if (frame.type == TTH_GOAWAY && !leaves) on_goaway(from->wire, &frame);
     if (frame.type == TTH_GOAWAY && !leaves)
       from->wire->ends[TTH_CLIENT].process->peers[from->process->index].trouble = true;
     if (frame.stream != 0) on_call_frame(from, &frame, leaves);

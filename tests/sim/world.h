@@ -34,6 +34,7 @@ typedef struct sim_stream {
   sim_call *call;
   struct sim_way way[2]; /* by the sender's role */
   bool cancelled;        /* CANCEL has left */
+  bool dropped;          /* not accepted: the call goes elsewhere */
   bool answered[2];      /* TRAILERS have left; have arrived */
 } sim_stream;
 

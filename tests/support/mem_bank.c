@@ -9,7 +9,7 @@ static tst_bank *const bank = &tst_bank_now;
 
 int tst_bank_setup(void **state) {
   if (ctx_sim_setup(state) != 0) return -1;
-  *bank = (tst_bank){.net = tst_mem_net_new(true)};
+  *bank = (tst_bank){.net = tst_mem_net_new(true), .streams = 8};
   tst_mem_net_use(bank->net);
   tst_link_mem_advance(bank->net, tether_now_ns());
   return 0;
@@ -60,7 +60,7 @@ static void say(int at, tst_frames *frames) {
 void tst_bank_hello(int at) {
   tst_frames frames = {0};
   assert_true(tst_bank_is_connected(at));
-  tst_frames_hello(&frames, 8);
+  tst_frames_hello(&frames, bank->streams);
   say(at, &frames);
 }
 
@@ -84,6 +84,17 @@ void tst_bank_trailers(int at, uint32_t stream, uint32_t code) {
   tst_frames_trailers(&frames, stream, code);
   say(at, &frames);
 }
+
+void tst_bank_refuse(int at, uint32_t stream) {
+  tst_frames frames = {0};
+  Tether__V1__Trailers trailers = TETHER__V1__TRAILERS__INIT;
+  trailers.code = TETHER_UNAVAILABLE;
+  trailers.has_unaccepted = trailers.unaccepted = true;
+  tst_frames_add(&frames, TTH_TRAILERS, 0, stream, &trailers.base);
+  say(at, &frames);
+}
+
+void tst_bank_streams(uint32_t most) { bank->streams = most; }
 
 int tst_bank_calls(int at) {
   const tst_mem_peer *peer = &bank->peers[at];

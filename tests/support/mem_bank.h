@@ -12,6 +12,7 @@ typedef struct tst_bank {
   tst_mem_net *net;
   tst_mem_peer peers[TST_BANK_MOST];
   bool up[TST_BANK_MOST];
+  uint32_t streams;
 } tst_bank;
 
 extern tst_bank tst_bank_now; /* of the test that runs */
@@ -39,6 +40,12 @@ void tst_bank_serve(int at);
 /* The peer says GOAWAY, or TRAILERS with a code. */
 void tst_bank_goaway(int at, uint32_t last_stream);
 void tst_bank_trailers(int at, uint32_t stream, uint32_t code);
+
+/* The peer refuses the call: it has not accepted it. */
+void tst_bank_refuse(int at, uint32_t stream);
+
+/* The HELLO of peers to come says so many streams; 8 to begin with. */
+void tst_bank_streams(uint32_t most);
 
 /* How many calls have come to the peer since it is up; whether it hears anybody. */
 int tst_bank_calls(int at);

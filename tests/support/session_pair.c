@@ -164,6 +164,7 @@ static void on_message(tst_pair *pair, tst_call *call, tth_role reader, const tt
   way->costs[way->received++] = event->cost;
   way->ended = event->end;
   free(event->owned);
+  tth_out_free(event->kept);
   if (call->reads[reader]) tst_pair_read(pair, call, reader, 1);
 }
 

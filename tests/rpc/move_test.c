@@ -1,0 +1,138 @@
+/* Calls that a server has certainly not accepted go to another connection by themselves; what a server may have
+ * accepted does not. In virtual time, with peers that say what the test has them say. */
+#include "tests/support/mem_bank.h"
+#include "tests/support/rpc_test.h"
+
+/* A client of a and b; a is connected and takes calls. */
+static tether_client *client_of_a(void) {
+  tst_bank_up(0);
+  tether_client *client = tst_bank_client("mem://a,mem://b", NULL);
+  tst_bank_pump();
+  tst_bank_hello(0);
+  tst_bank_up(1);
+  return client;
+}
+
+static void to_b(void) {
+  tst_bank_move(2 * TETHER_SEC); /* a's delay, after which it may be asked first */
+  if (tst_bank_is_connected(1)) tst_bank_hello(1);
+}
+
+static void end(tether_call *call) {
+  tst_bank_trailers(1, 1, TETHER_NOT_FOUND);
+  rpc_assert_code(call, TETHER_NOT_FOUND);
+  tether_call_unref(call);
+}
+
+static void a_call_queued_behind_the_servers_limit_moves_when_the_server_drains(void **state) {
+  (void)state;
+  tst_bank_streams(1);
+  tether_client *client = client_of_a();
+  tether_call *accepted = tst_bank_call(client, false), *queued = tst_bank_call(client, false);
+  assert_int_equal(tst_bank_calls(0), 1);
+  tst_bank_goaway(0, 1);
+  to_b();
+  assert_int_equal(tst_bank_calls(1), 1);
+  end(queued);
+  tst_bank_trailers(0, 1, TETHER_ABORTED); /* the accepted one finishes where it is */
+  rpc_assert_code(accepted, TETHER_ABORTED);
+  tether_call_unref(accepted);
+  assert_false(tst_bank_is_connected(0)); /* which has no more use then */
+  tst_bank_close(client);
+}
+
+static void a_call_queued_at_a_server_that_dies_moves_and_an_accepted_one_is_lost(void **state) {
+  (void)state;
+  tst_bank_streams(1);
+  tether_client *client = client_of_a();
+  tether_call *sent = tst_bank_call(client, false), *queued = tst_bank_call(client, false);
+  tst_bank_down(0);
+  rpc_assert_code(sent, TETHER_UNAVAILABLE); /* nobody knows what became of it */
+  assert_int_equal(tether_cause_get_code(tether_call_cause(sent)), TETHER_CAUSE_PEER_LOST);
+  tether_call_unref(sent);
+  to_b();
+  assert_int_equal(tst_bank_calls(1), 1);
+  end(queued);
+  tst_bank_close(client);
+}
+
+static void a_call_that_has_left_moves_if_the_goaway_says_it_was_not_accepted(void **state) {
+  (void)state;
+  tether_client *client = client_of_a();
+  tether_call *accepted = tst_bank_call(client, false), *late = tst_bank_call(client, false);
+  assert_int_equal(tst_bank_calls(0), 2);
+  tst_bank_goaway(0, 1 + (uint32_t)INT32_MAX); /* a drain begins: nothing is refused yet */
+  to_b();
+  assert_int_equal(tst_bank_calls(1), 0);
+  tst_bank_goaway(0, 1);
+  assert_int_equal(tst_bank_calls(1), 1);
+  end(late);
+  tst_bank_trailers(0, 1, TETHER_ABORTED);
+  rpc_assert_code(accepted, TETHER_ABORTED);
+  tether_call_unref(accepted);
+  tst_bank_close(client);
+}
+
+static void a_refused_call_moves_once(void **state) {
+  (void)state;
+  tether_client *client = client_of_a();
+  TETHER_SCOPED_CALL tether_call *call = tst_bank_call(client, false);
+  tst_bank_refuse(0, 1);
+  assert_int_equal(tst_bank_calls(0), 2); /* the same is picked: it is the only one there */
+  tst_bank_refuse(0, 2);
+  rpc_assert_code(call, TETHER_UNAVAILABLE);
+  tst_bank_close(client);
+}
+
+static void a_moving_call_keeps_its_deadline_and_its_cancel(void **state) {
+  (void)state;
+  tst_bank_streams(0);
+  tether_client *client = client_of_a();
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  const tether_call_options options = {.timeout_ns = 60 * TETHER_SEC, .wait_for_ready = true};
+  tether_call *expires =
+      testing_v1_echo_client_quick_start(client, tether_ctx_background(), &request, &options, NULL, NULL);
+  tether_call *cancelled = tst_bank_call(client, true);
+  tst_bank_goaway(0, 0);
+  tst_bank_down(1);
+  tether_call_cancel(cancelled, NULL);
+  rpc_assert_code(cancelled, TETHER_CANCELLED);
+  tether_call_unref(cancelled);
+  tst_bank_move(60 * TETHER_SEC);
+  rpc_assert_code(expires, TETHER_DEADLINE_EXCEEDED);
+  tether_call_unref(expires);
+  tst_bank_close(client);
+}
+
+/* Else a server that greets and goes, again and again, would have each call keep all those connections. */
+static void a_call_that_is_given_back_without_end_ends(void **state) {
+  (void)state;
+  tst_bank_streams(0);
+  const tether_client_options options = {.backoff_initial_ns = TETHER_MS, .backoff_max_ns = TETHER_MS};
+  tst_bank_up(0);
+  tether_client *client = tst_bank_client("mem://a", &options);
+  tst_bank_pump();
+  tst_bank_hello(0);
+  TETHER_SCOPED_CALL tether_call *call = tst_bank_call(client, true);
+  for (int i = 0; i < TTH_MOVES_MOST; i++) {
+    assert_true(tth_call_is_running(call));
+    tst_bank_goaway(0, 0);
+    tst_bank_down(0);
+    tst_bank_serve(0);
+  }
+  tst_bank_goaway(0, 0);
+  rpc_assert_code(call, TETHER_UNAVAILABLE);
+  tst_bank_close(client);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TST_BANK_CASE(a_call_queued_behind_the_servers_limit_moves_when_the_server_drains),
+      TST_BANK_CASE(a_call_queued_at_a_server_that_dies_moves_and_an_accepted_one_is_lost),
+      TST_BANK_CASE(a_call_that_has_left_moves_if_the_goaway_says_it_was_not_accepted),
+      TST_BANK_CASE(a_refused_call_moves_once),
+      TST_BANK_CASE(a_moving_call_keeps_its_deadline_and_its_cancel),
+      TST_BANK_CASE(a_call_that_is_given_back_without_end_ends),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
