@@ -107,5 +107,6 @@ tether_connectivity tth_balance_state_locked(const tether_client *client) {
   if (client->balance.ready_count > 0) return TETHER_READY;
   for (size_t i = 0; i < client->subchannel_count; i++)
     failed += client->subchannels[i]->state == TETHER_TRANSIENT_FAILURE;
-  return failed == client->subchannel_count && failed > 0 ? TETHER_TRANSIENT_FAILURE : TETHER_CONNECTING;
+  if (failed < client->subchannel_count) return TETHER_CONNECTING;
+  return failed > 0 || client->addresses.failed ? TETHER_TRANSIENT_FAILURE : TETHER_CONNECTING;
 }

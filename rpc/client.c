@@ -23,6 +23,8 @@
 #define BACKOFF_MAX (120 * TETHER_SEC)
 #define CONNECT_TIMEOUT (20 * TETHER_SEC)
 #define IDLE_TIMEOUT (1800 * TETHER_SEC)
+#define RESOLVE_INTERVAL (60 * TETHER_SEC)
+#define RESOLVE_LEAST (30 * TETHER_SEC)
 
 tether_limits tth_limits_of(const tether_limits *given) {
   tether_limits limits = given ? *given : (tether_limits){0};
@@ -107,7 +109,9 @@ static int64_t check_idle_locked(tether_client *client, int64_t now_ns) {
 /* Returns when to come again. */
 static int64_t act_due_locked(tether_client *client) {
   int64_t now_ns = tether_now_ns(), idle_ns = client->idle ? TETHER_FOREVER : check_idle_locked(client, now_ns);
-  int64_t act_ns = client->idle ? TETHER_FOREVER : tth_balance_act_locked(client, now_ns);
+  if (client->idle) return TETHER_FOREVER;
+  int64_t act_ns = tth_balance_act_locked(client, now_ns), resolve_ns = tth_addresses_act_locked(client, now_ns);
+  if (resolve_ns < act_ns) act_ns = resolve_ns;
   return idle_ns < act_ns ? idle_ns : act_ns;
 }
 
@@ -154,6 +158,7 @@ void tether_client_connect(tether_client *client) {
   if (wake && client->idle) client->idle_check_ns = tether_time_add(tether_now_ns(), client->idle_timeout_ns);
   if (wake && client->stalled) /* no alarm will make the attempt */
     for (size_t i = 0; i < client->subchannel_count; i++) tth_subchannel_hurry_locked(client->subchannels[i]);
+  if (wake && client->idle) tth_addresses_doubt_locked(client);
   if (wake) client->idle = client->stalled = false;
   pthread_mutex_unlock(&client->mu);
   if (wake) tth_client_settle(client);
@@ -228,26 +233,6 @@ static void client_free(tether_client *client) {
   free(client);
 }
 
-/* Splits the target at its commas and makes a subchannel for each address. */
-static tether_code add_addresses(tether_client *client) {
-  size_t most = 1;
-  for (const char *at = client->target; (at = strchr(at, ',')); at++) most++;
-  client->subchannels = calloc(most, sizeof(tth_subchannel *));
-  client->balance.ready = calloc(most, sizeof(tth_subchannel *));
-  char *list = strdup(client->target), *rest = list;
-  tether_code code = client->subchannels && client->balance.ready && list ? TETHER_OK : TETHER_RESOURCE_EXHAUSTED;
-  for (char *address; code == TETHER_OK && (address = strsep(&rest, ","));) {
-    bool known = false;
-    for (size_t i = 0; i < client->subchannel_count && !known; i++)
-      known = strcmp(client->subchannels[i]->address, address) == 0;
-    if (known) continue;
-    code = tth_subchannel_new(client, address, &client->subchannels[client->subchannel_count]);
-    if (code == TETHER_OK) client->subchannel_count++;
-  }
-  free(list);
-  return code;
-}
-
 static int64_t or_default(int64_t given_ns, int64_t default_ns) { return given_ns ? given_ns : default_ns; }
 
 static void take_options(tether_client *client, const tether_client_options *options) {
@@ -260,12 +245,21 @@ static void take_options(tether_client *client, const tether_client_options *opt
   client->interceptors = options->interceptors && *options->interceptors ? options->interceptors : NULL;
   if (options->credentials) client->credentials = tether_credentials_ref(options->credentials);
   client->life = life_of(&options->keepalive);
+  client->addresses.interval_ns = or_default(options->resolve_interval_ns, RESOLVE_INTERVAL);
+  client->addresses.least_ns = or_default(options->resolve_least_ns, RESOLVE_LEAST);
   client->balance.policy = options->balancing;
   client->idle = options->lazy;
   client->state = client->idle ? TETHER_IDLE : TETHER_CONNECTING;
   tth_random(&client->balance.random, sizeof client->balance.random);
   client->balance.random |= 1; /* 0 would stay 0 */
   client->balance.next = (uint32_t)client->balance.random;
+}
+
+/* The name in the target is what a certificate must be for, not the address it has led to. */
+static tether_code open_tls(tether_client *client, const tether_tls *given, const char *name) {
+  tether_tls tls = *given;
+  if (!tls.server_name) tls.server_name = name;
+  return tth_tls_open(&tls, true, &client->tls);
 }
 
 tether_code tth_client_open_on(const tth_transport *transport, const char *target, const tether_client_options *options,
@@ -286,8 +280,11 @@ tether_code tth_client_open_on(const tth_transport *transport, const char *targe
   pthread_cond_init(&client->changed, &monotonic);
   pthread_condattr_destroy(&monotonic);
   tether_code code = client->target ? tth_client_configure(client, options) : TETHER_RESOURCE_EXHAUSTED;
-  if (code == TETHER_OK && options->tls) code = tth_tls_open(options->tls, true, &client->tls);
-  if (code == TETHER_OK) code = add_addresses(client);
+  tth_name name;
+  bool is_name = false;
+  if (code == TETHER_OK) code = tth_name_parse(target, &is_name, &name);
+  if (code == TETHER_OK && options->tls) code = open_tls(client, options->tls, is_name ? name.host : NULL);
+  if (code == TETHER_OK) code = tth_addresses_open(client, is_name ? &name : NULL);
   if (code != TETHER_OK) {
     for (size_t i = 0; i < client->subchannel_count; i++) tth_subchannel_stop(client->subchannels[i]);
     client_free(client);
@@ -353,7 +350,8 @@ void tether_client_close(tether_client *client) {
   pthread_mutex_unlock(&client->mu);
   tth_dispatch_cancel_waiting(client);
   tether_ctx_cancel(client->backoffs);
-  for (size_t i = 0; i < client->subchannel_count; i++) /* no new connections from here on */
+  tth_addresses_close(client);                          /* no new subchannels from here on, */
+  for (size_t i = 0; i < client->subchannel_count; i++) /* and no new connections */
     tth_subchannel_stop(client->subchannels[i]);
   end_calls(client);
   each_conn(client, tth_conn_close_gently);

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include "rpc/addresses.h"
 #include "rpc/balance.h"
 #include "rpc/call.h"
 #include "rpc/retry.h"
@@ -43,6 +44,7 @@ struct tether_client {
   tth_subchannel **subchannels; /* of the addresses, in their order */
   size_t subchannel_count;
   tth_balance balance;
+  tth_addresses addresses;
   char last_error[448]; /* of the last attempt that failed */
   tth_conn *conns;      /* all that are not closed */
   size_t conn_count;

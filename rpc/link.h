@@ -114,6 +114,9 @@ typedef struct tth_transport {
   uint16_t (*listener_port)(const tth_listener *listener);
   /* Stops accepting, waits for running callbacks, releases. Links already accepted live on. */
   void (*listener_free)(tth_listener *listener);
+
+  /* What looks up the names of targets; NULL: nothing does. */
+  const struct tth_resolver_ops *resolver;
 } tth_transport;
 
 /* ipc://, tcp://, tls+tcp://, ws:// on nng's stream layer, speaking SP PAIR0 (link_nng.c). */

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "rpc/link_nng.h"
+#include "rpc/resolver.h"
 
 #define GREETING_MAX 256
 #define LINES_PER_SECOND 20
@@ -237,7 +238,8 @@ static void nng_listener_free(tth_listener *listener) {
   release(listener);
 }
 
-const tth_transport tth_transport_nng = {.dialer_new = tth_nng_dialer_new,
+const tth_transport tth_transport_nng = {.resolver = &tth_resolver_system,
+                                         .dialer_new = tth_nng_dialer_new,
                                          .dial = tth_nng_dial,
                                          .dialer_free = tth_nng_dialer_free,
                                          .listen = nng_listen_on,

@@ -38,6 +38,7 @@ static void fail_locked(tth_subchannel *sub, const char *why) {
   sub->state = TETHER_TRANSIENT_FAILURE;
   snprintf(sub->last_error, sizeof sub->last_error, "%s", why);
   tth_client_failed_locked(sub->client, sub);
+  tth_addresses_doubt_locked(sub->client);
 }
 
 static void on_event(void *owner, tth_conn *conn, tth_event *event);
@@ -117,6 +118,7 @@ void tth_subchannel_leave_locked(tth_subchannel *sub, const tth_conn *conn) {
   sub->state = TETHER_IDLE;
   back_off_locked(sub);
   tth_balance_drop_locked(sub->client, sub);
+  tth_addresses_doubt_locked(sub->client);
 }
 
 static void on_hello(tth_subchannel *sub, tth_conn *conn) {

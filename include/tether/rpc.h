@@ -107,8 +107,11 @@ typedef struct tether_client_options {
   size_t retry_bytes;              /* the same of all calls together; default 16 MiB */
   tether_balancing balancing;      /* TETHER_PICK_FIRST: what the service config says, if it does */
   bool lazy;                       /* stay IDLE until somebody wants a connection */
-  int64_t idle_timeout_ns; /* without a call for so long (looked at as often), back to IDLE: connections are closed;
-                              default 30 min (gRPC's); TETHER_FOREVER: never */
+  int64_t idle_timeout_ns;     /* without a call for so long (looked at as often), back to IDLE: connections are closed;
+                                  default 30 min (gRPC's); TETHER_FOREVER: never */
+  int64_t resolve_interval_ns; /* dns targets: how often the name is looked up again; default 1 min */
+  int64_t resolve_least_ns;    /* and, when a connection has failed or was lost, how long after the last time at
+                                  least; default 30 s (gRPC's) */
 } tether_client_options;
 
 typedef struct tether_server_options {
@@ -241,10 +244,12 @@ typedef struct tether_served_method {
 /* ---- Client -------------------------------------------------------------------------------- */
 
 /* Makes a client of `target`: an address, or several with commas between them. An address is one of ipc:///path,
- * tcp://host:port, tls+tcp://host:port, ws://host:port/path. Returns at once and connects in the background, to one
- * address or all as the policy says, each with a back-off of its own; reconnects for as long as it is open and in use.
- * A call that a server has certainly not accepted, because it drains, dies or is full, goes to another connection by
- * itself; only the address it was accepted at can fail it (docs/protocol.md, "Not accepted").
+ * tcp://host:port, tls+tcp://host:port, ws://host:port/path. Or dns:///name:port, or dns+tls:///name:port: all
+ * addresses of the name, looked up again as the options say; those that come are connected to, those that go are
+ * drained; a certificate must be for the name (tether_tls.server_name: for that one). Returns at once and connects in
+ * the background, to one address or all as the policy says, each with a back-off of its own; reconnects for as long as
+ * it is open and in use. A call that a server has certainly not accepted, because it drains, dies or is full, goes to
+ * another connection by itself; only the address it was accepted at can fail it (docs/protocol.md, "Not accepted").
  * TETHER_INVALID_ARGUMENT: a target, TLS option or service config that cannot work (the reason goes to standard error).
  * TETHER_RESOURCE_EXHAUSTED: no memory. Any thread may use a client. `options` may be NULL. */
 TETHER_API TETHER_MUST_USE tether_code tether_client_open(const char *target, const tether_client_options *options,
