@@ -160,13 +160,18 @@ static void try_again(tether_call *call) {
     tth_client_call_end(call, r->last_code, r->last_message, NULL);
 }
 
+/* The wait has ended, and the call is RUNNING. */
+static void go_on(tether_call *call, const tether_ctx *ctx) {
+  if (tether_ctx_err(ctx) == TETHER_DEADLINE_EXCEEDED)
+    try_again(call);
+  else
+    tth_client_call_end(call, TETHER_CANCELLED, "the client was closed", NULL);
+}
+
 static void on_backoff_over(void *data) {
   tth_backoff *backoff = data;
   tether_call *call = backoff->call;
-  if (tether_ctx_err(backoff->ctx) != TETHER_DEADLINE_EXCEEDED)
-    tth_client_call_end(call, TETHER_CANCELLED, "the client was closed", NULL);
-  else if (atomic_exchange(&backoff->phase, FIRED) == SET)
-    try_again(call);
+  if (atomic_exchange(&backoff->phase, FIRED) == SET) go_on(call, backoff->ctx);
   tether_call_unref(call);
 }
 
@@ -227,7 +232,7 @@ static bool back_off(tether_call *call, int64_t delay_ns) {
   tether_ctx_after_func(ctx, &backoff->after, NULL, on_backoff_over, backoff);
   tether_call_ref(call); /* for here: whoever ends it may release it */
   tth_call_run_again(call);
-  if (atomic_exchange(&backoff->phase, SET) == FIRED) try_again(call);
+  if (atomic_exchange(&backoff->phase, SET) == FIRED) go_on(call, ctx);
   if (tether_ctx_err(call->root) != TETHER_OK) tth_client_call_expire(call); /* its callback may have come too early */
   tether_call_unref(call);
   return true;
