@@ -31,6 +31,6 @@ TETHER_MUST_USE tth_answer *tth_answer_new(tether_call *call, const tether_serve
 /* The response, valid until the next one is made; it points into the request. What is wrong with a request is a
  * response too. */
 const Grpc__Reflection__V1__ServerReflectionResponse *tth_answer_make(
-    tth_answer *answer, const Grpc__Reflection__V1__ServerReflectionRequest *request);
+    tth_answer *answer, const Grpc__Reflection__V1__ServerReflectionRequest *asked);
 
 #endif

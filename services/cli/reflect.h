@@ -14,6 +14,6 @@ const Grpc__Reflection__V1__ServerReflectionResponse *reflect_ask(
 
 /* A file of the answer, to be freed with google__protobuf__file_descriptor_proto__free_unpacked; NULL if it is none.
  * What a server sends is not trusted: protobuf-c itself follows nesting of any depth. */
-Google__Protobuf__FileDescriptorProto *reflect_unpack(const ProtobufCBinaryData *bytes);
+Google__Protobuf__FileDescriptorProto *reflect_unpack(const ProtobufCBinaryData *file);
 
 #endif
