@@ -78,8 +78,11 @@ tether_code tth_addresses_open(tether_client *client, const tth_name *name) {
 }
 
 void tth_addresses_close(tether_client *client) {
-  if (client->addresses.resolver) client->addresses.ops->close(client->addresses.resolver);
-  client->addresses.resolver = NULL;
+  pthread_mutex_lock(&client->mu);
+  tth_resolver *resolver = client->addresses.resolver;
+  client->addresses.resolver = NULL; /* nobody asks any more */
+  pthread_mutex_unlock(&client->mu);
+  if (resolver) client->addresses.ops->close(resolver);
 }
 
 /* ---- When ---------------------------------------------------------------------------------- */
