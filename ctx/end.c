@@ -6,7 +6,8 @@
  * publish the state, make its descriptor readable, wake its waiters. The way back up is noted in the
  * scopes. When all locks are dropped, first the scopes are ended that merge with an ended one, in the same
  * way, then callbacks run, one at a time. A waiter that ends a context because its deadline has passed leaves
- * the callbacks to the service thread: it may hold locks of its own that they take.
+ * the callbacks to who serves deadlines, the service thread or the owner of an installed clock: it may hold locks of
+ * its own that they take.
  *
  *        lock(N); mark(N)
  *             |
@@ -27,6 +28,8 @@
 #include <limits.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <tether/clock.h>
 
 #include "ctx/node.h"
 
@@ -140,7 +143,7 @@ void tth_end(tth_scope *scope, uintptr_t state) {
   run_callbacks(end_merges(ready));
 }
 
-/* ---- Callbacks left to the service thread ---------------------------------------------------- */
+/* ---- Callbacks left to whoever serves deadlines ---------------------------------------------- */
 
 /* Lists of scopes through came_from, each with the next list behind it. */
 static tth_scope *_Atomic left;
@@ -152,17 +155,26 @@ void tth_end_observed(tth_scope *scope, uintptr_t state) {
   tth_end_tree(scope, state, &ready);
   ready = end_merges(ready);
   if (ready == NULL) return;
-  if (!tth_service_start()) {
-    run_callbacks(ready);
-    return;
-  }
   tth_scope *last = ready;
   while (last->came_from != NULL) last = last->came_from;
   tth_scope *top = atomic_load_explicit(&left, memory_order_relaxed);
   do {
     last->came_from = top;
   } while (!atomic_compare_exchange_weak_explicit(&left, &top, ready, memory_order_release, memory_order_relaxed));
-  tth_service_wake();
+  tth_end_tell();
+}
+
+bool tth_end_is_owed(void) { return atomic_load_explicit(&left, memory_order_relaxed) != NULL; }
+
+void tth_end_tell(void) {
+  tether_clock clock;
+  if (tth_clock_installed(&clock)) {
+    if (clock.wake_at != NULL) clock.wake_at(clock.data, clock.now_ns(clock.data));
+  } else if (tth_service_start()) {
+    tth_service_wake();
+  } else {
+    tth_end_serve();
+  }
 }
 
 void tth_end_serve(void) { run_callbacks(atomic_exchange_explicit(&left, NULL, memory_order_acquire)); }

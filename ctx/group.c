@@ -52,6 +52,7 @@ struct tether_group {
   unsigned long succeeded, failed;
   tether_code first_failure;
   tether_cause *last_failure; /* the latest that may yet end the context */
+  bool last_expired;          /* and it is that the group's time is over */
   bool ended;                 /* the rule has ended the context, or some thread is about to */
   int waiting;                /* threads in wait */
   bool closed;                /* by on_done, for good */
@@ -138,6 +139,19 @@ static bool is_hopeless_locked(const tether_group *group) {
          group->succeeded + group->running < group->enough;
 }
 
+/* Ends the context; as its deadline does if `expired`. */
+static void end_ctx(tether_group *group, const tether_cause *cause, bool expired) {
+  if (!expired) {
+    tether_ctx_cancel_cause(group->ctx, cause);
+    return;
+  }
+  tth_scope *scope = group->ctx->scope;
+  if (tth_state_done(tth_pull(scope))) return;
+  tth_ref(group->ctx); /* a callback may drop the caller's */
+  tth_end(scope, tth_state_of_deadline(scope));
+  tether_ctx_unref(group->ctx);
+}
+
 /* Ends the context if the rule says so by now; drops the lock meanwhile, so the caller must be counted in `present`
  * or own the group. False: a callback of the context forked, this is the child, and the lock is not held. */
 static bool apply_rule_locked(tether_group *group) {
@@ -146,11 +160,12 @@ static bool apply_rule_locked(tether_group *group) {
   group->ended = true;
   const unsigned long succeeded = group->succeeded, all = succeeded + group->failed + group->running;
   tether_cause *cause = enough ? NULL : tether_cause_ref(group->last_failure);
+  const bool expired = !enough && group->last_expired;
   tth_lock_release(&group->lock);
   int cancel_state; /* of the thread: dying in a callback it would stay a member for ever */
   (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
   if (enough) cause = tether_cause_newf(TETHER_CAUSE_ENOUGH, "enough: %lu of %lu members succeeded", succeeded, all);
-  tether_ctx_cancel_cause(group->ctx, cause);
+  end_ctx(group, cause, expired);
   tether_cause_unref(cause);
   (void)pthread_setcancelstate(cancel_state, NULL);
   if (is_inherited(group)) return false;
@@ -167,11 +182,12 @@ static void notice_deadline(const tether_group *group, tether_code code) {
 
 /* What the others get if this failure ends them; NULL if it cannot. Made before it is known whether it will, for it
  * has to be there as soon as the failure counts. */
-static tether_cause *failure_cause(const tether_group *group, unsigned long number, tether_code code,
-                                   const char *what) {
+static tether_cause *failure_cause(const tether_group *group, unsigned long number, tether_code code, const char *what,
+                                   bool expired) {
   if (code == TETHER_OK || group->rule == TETHER_GROUP_COLLECT) return NULL;
   notice_deadline(group, code);
   if (tether_ctx_err(group->ctx) != TETHER_OK) return NULL; /* it has ended, and keeps its cause */
+  if (expired) return tether_cause_ref(tth_state_cause(tth_state_of_deadline(group->ctx->scope)));
   return tether_cause_newf(TETHER_CAUSE_SIBLING, "%s #%lu failed: %s", what == NULL ? "task" : what, number,
                            tether_code_name(code));
 }
@@ -218,9 +234,11 @@ static void free_slot_locked(tether_group *group) {
 }
 
 /* A member is over. */
-static void depart(tether_group *group, unsigned long number, tether_code code, const char *what, bool is_task) {
+static void depart(tether_group *group, unsigned long number, tether_code code, const char *what, bool expired,
+                   bool is_task) {
   if (is_inherited(group)) return;
-  tether_cause *cause = failure_cause(group, number, code, what), *replaced = cause;
+  expired = expired && group->ctx->deadline_ns != TETHER_FOREVER;
+  tether_cause *cause = failure_cause(group, number, code, what, expired), *replaced = cause;
   tth_lock_acquire(&group->lock);
   if (group->running == 0) {
     fprintf(stderr, "tether: member #%lu left its group without having joined\n", number);
@@ -234,6 +252,7 @@ static void depart(tether_group *group, unsigned long number, tether_code code, 
     if (cause != NULL && !group->ended) {
       replaced = group->last_failure;
       group->last_failure = cause;
+      group->last_expired = expired;
     }
   }
   if (apply_rule_locked(group)) {
@@ -262,7 +281,11 @@ tether_code tether_group_join(tether_group *group, unsigned long *number) {
 }
 
 void tether_group_leave(tether_group *group, unsigned long number, tether_code code, const char *what) {
-  depart(group, number, code, what, false);
+  depart(group, number, code, what, false, false);
+}
+
+void tether_group_leave_expired(tether_group *group, unsigned long number, const char *what) {
+  depart(group, number, TETHER_DEADLINE_EXCEEDED, what, true, false);
 }
 
 /* ---- Tasks ----------------------------------------------------------------------------------- */
@@ -271,7 +294,7 @@ void tether_group_leave(tether_group *group, unsigned long number, tether_code c
 static void finish(void *data) {
   const struct job job = *(const struct job *)data;
   free(data);
-  depart(job.group, job.number, job.result, NULL, true);
+  depart(job.group, job.number, job.result, NULL, false, true);
 }
 
 static void *run(void *data) {

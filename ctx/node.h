@@ -182,6 +182,9 @@ uintptr_t tth_pull(tth_scope *scope);
 /* Gives a live, unattached scope this end. False: it is attached or done. */
 bool tth_adopt(tth_scope *scope, uintptr_t state);
 
+/* The state that the scope's effective deadline, which it has, ends it with. */
+uintptr_t tth_state_of_deadline(const tth_scope *scope);
+
 /* Ends the owner of the scope's effective deadline if that is due at `now_ns`. */
 void tth_expire(tth_scope *scope, int64_t now_ns);
 
@@ -206,10 +209,12 @@ void tth_child_unlink_locked(tth_scope *child, enum tth_link why);
  * holds a reference, and no lock. */
 void tth_end(tth_scope *scope, uintptr_t state);
 
-/* The same for a thread that only observes: callbacks run on the service thread if there can be one. */
+/* The same for a thread that only observes: callbacks are left to whoever serves deadlines, if there can be one. */
 void tth_end_observed(tth_scope *scope, uintptr_t state);
 
-/* Runs the callbacks that were left to the service thread. */
+/* Whether callbacks have been left; tells whoever serves deadlines that they have; runs them. */
+bool tth_end_is_owed(void);
+void tth_end_tell(void);
 void tth_end_serve(void);
 void tth_end_after_fork(void);
 

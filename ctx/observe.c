@@ -39,17 +39,25 @@ uintptr_t tth_pull(tth_scope *scope) {
   }
 }
 
-void tth_expire(tth_scope *scope, int64_t now_ns) {
-  while (scope != NULL && scope->head.deadline_ns <= now_ns) {
-    if (scope->head.flags & TTH_OWN_DEADLINE) {
-      tth_end_observed(scope, tth_state_expired(scope));
-      return;
-    }
+/* Whose own deadline is the scope's effective one; NULL: there is none. */
+static tth_scope *deadline_owner(tth_scope *scope) {
+  while (scope != NULL && !(scope->head.flags & TTH_OWN_DEADLINE)) {
     const tether_ctx *above = scope->head.parent;
     if (scope->head.kind == TTH_MERGE && ((tth_merge *)scope)->other->deadline_ns <= above->deadline_ns)
       above = ((tth_merge *)scope)->other;
     scope = above->scope;
   }
+  return scope;
+}
+
+uintptr_t tth_state_of_deadline(const tth_scope *scope) {
+  return tth_state_expired(deadline_owner((tth_scope *)scope));
+}
+
+void tth_expire(tth_scope *scope, int64_t now_ns) {
+  if (scope == NULL || scope->head.deadline_ns > now_ns) return;
+  tth_scope *owner = deadline_owner(scope);
+  if (owner != NULL) tth_end_observed(owner, tth_state_expired(owner));
 }
 
 /* A context of another process generation has ended, unless it had before. */

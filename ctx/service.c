@@ -30,7 +30,7 @@ static void *serve(void *unused) {
   for (;;) {
     const uint32_t sequence = atomic_load_explicit(&service.sequence, memory_order_acquire);
     tth_signal_serve();
-    tth_end_serve();
+    if (!tth_clock_is_virtual()) tth_end_serve();
     const int64_t next_ns = tth_timer_run(false);
     tth_futex_wait(&service.sequence, sequence, next_ns);
   }

@@ -60,6 +60,7 @@ tether_code tether_clock_set(const tether_clock *clock) {
     tth_clock_install(clock);
   }
   unlock_all();
+  if (tth_end_is_owed()) tth_end_tell(); /* who was to run them may not be the one any more */
   return armed ? TETHER_FAILED_PRECONDITION : TETHER_OK;
 }
 
@@ -210,4 +211,11 @@ int64_t tth_timer_run(bool exact) {
   return next_ns;
 }
 
-int64_t tether_clock_run_due(void) { return tth_timer_run(true); }
+int64_t tether_clock_run_due(void) {
+  int64_t next_ns;
+  do {
+    tth_end_serve();
+    next_ns = tth_timer_run(true);
+  } while (tth_end_is_owed());
+  return next_ns;
+}

@@ -100,6 +100,7 @@ struct tether_call {
       tether_metadata *io_initial;
       /* written by whoever ends the call, for its ledger */
       int64_t left_ns;                         /* when it was sent; 0: never */
+      int64_t told_ns;                         /* the deadline that the server was given; 0: it did not end the call */
       int64_t ended_ns;                        /* 0: there is no ledger */
       ProtobufCBinaryData hop;                 /* what the server told, in the arena */
       unsigned row;                            /* of the recorder */

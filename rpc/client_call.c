@@ -86,11 +86,24 @@ bool tth_client_call_try_stay(tether_call *call) {
   return false;
 }
 
+/* Whether the call ran out of the time of its group, though not to the last: an eighth each hop below may have kept
+ * back, and this client its reserve. */
+static bool is_groups_deadline(const tether_call *call) {
+  int64_t deadline_ns = tether_ctx_deadline_ns(call->root);
+  if (call->code != TETHER_DEADLINE_EXCEEDED || deadline_ns == TETHER_FOREVER) return false;
+  if (deadline_ns != tether_ctx_deadline_ns(tether_group_ctx(call->c.group)) || call->c.told_ns == 0) return false;
+  int64_t reserve_ns = deadline_ns - call->c.told_ns, had_ns = deadline_ns - call->c.left_ns;
+  return tether_ctx_remaining_ns(call->root) <= tether_time_add(2 * reserve_ns, had_ns / 8);
+}
+
 /* After the callback: who waits for the group finds the callback's work done. */
 static void leave_group(tether_call *call) {
   char what[320];
   snprintf(what, sizeof what, "call %s to %s", call->path, call->c.client->target);
-  tether_group_leave(call->c.group, call->c.group_number, call->code, what);
+  if (is_groups_deadline(call))
+    tether_group_leave_expired(call->c.group, call->c.group_number, what);
+  else
+    tether_group_leave(call->c.group, call->c.group_number, call->code, what);
 }
 
 /* What the handler that made the call notes of it. */
@@ -123,7 +136,7 @@ static void note(tether_call *call) {
 static void close_ledger(tether_call *call) {
   if (call->code == TETHER_OK && !call->c.explain && !call->c.recorder) return;
   call->c.ended_ns = tether_now_ns();
-  if (call->c.opened && call->c.left_ns == 0)
+  if (call->c.opened && call->c.left_ns == 0 && atomic_load(&call->c.gone) != TTH_GONE_UNSENT)
     call->c.left_ns = call->c.started_ns; /* its stream went with the connection */
 }
 
@@ -684,6 +697,7 @@ static void on_trailers(tether_call *call, tth_event *event, const tether_limits
     return;
   }
   call->c.left_ns = event->left_ns;
+  call->c.told_ns = event->told_ns;
   if (trailers && trailers->has_ledger) call->c.hop = trailers->ledger;
   if (trailers && code == TETHER_OK) {
     const char *message;

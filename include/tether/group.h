@@ -55,6 +55,12 @@ TETHER_API TETHER_MUST_USE tether_code tether_group_set_rule(tether_group *group
 TETHER_API TETHER_MUST_USE tether_code tether_group_join(tether_group *group, unsigned long *number);
 TETHER_API void tether_group_leave(tether_group *group, unsigned long number, tether_code code, const char *what);
 
+/* Leaves as failed with TETHER_DEADLINE_EXCEEDED, for a member that had the group's own deadline and was told a little
+ * before it that the time is over, as servers do whose answers have a way to go. If this failure ends the group's
+ * context, it ends as by its deadline, and the others do not see a sibling's failure. Without a deadline of the group's
+ * context as tether_group_leave. */
+TETHER_API void tether_group_leave_expired(tether_group *group, unsigned long number, const char *what);
+
 /* Instead of wait, for those who must not block: closes the group and calls fn(code, data) once, with what wait
  * would return, when the last member has left and the context has ended (at once if none is there): on that member's
  * thread, without locks. The group may be freed from inside. Whoever waits for or frees the group on another thread

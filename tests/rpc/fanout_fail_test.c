@@ -18,13 +18,17 @@ static tether_code wait_for_group(void) { return tether_group_wait(park_live()->
 /* ---- In virtual time ----------------------------------------------------------------------- */
 
 /* Starts the i-th call on the i-th server, with a timeout of its own. */
-static tether_call *start_in_sim(tether_group *group, int i, int64_t timeout_ns) {
+static tether_call *start_with_reserve(tether_group *group, int i, int64_t timeout_ns, int64_t reserve_ns) {
   Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
-  tether_call_options options = {.group = group, .timeout_ns = timeout_ns, .reserve_ns = -1};
+  tether_call_options options = {.group = group, .timeout_ns = timeout_ns, .reserve_ns = reserve_ns};
   tether_call *call = tether_call_start(park_sim()->clients[i], tether_group_ctx(group), &tst_park_unary, &request.base,
                                         &options, NULL, NULL);
   park_sim_pump(0);
   return call;
+}
+
+static tether_call *start_in_sim(tether_group *group, int i, int64_t timeout_ns) {
+  return start_with_reserve(group, i, timeout_ns, -1);
 }
 
 static void what_comes_before_the_deadline_is_collected_and_the_rest_ends_with_it(void **state) {
@@ -80,6 +84,46 @@ static void the_groups_deadline_ends_every_call_with_cause_deadline(void **state
     park_assert_cut(park_sim_parked(i, 0), TETHER_CAUSE_DEADLINE, NULL);
     tether_call_unref(calls[i]);
   }
+  tether_group_free(group);
+}
+
+static void a_server_that_gives_up_a_little_before_the_groups_deadline_is_no_failed_sibling(void **state) {
+  tether_group *group;
+  tether_call *calls[PARKS];
+  TETHER_SCOPED tether_ctx *parent = tether_ctx_with_timeout(tether_ctx_background(), 50 * TETHER_MS);
+  (void)state;
+  assert_int_equal(tether_group_new(parent, &group), TETHER_OK);
+  for (int i = 0; i < PARKS; i++) calls[i] = start_with_reserve(group, i, 0, 0);
+  park_sim_pump(49 * TETHER_MS); /* each server was given so much */
+  park_sim_pump(0);
+  rpc_assert_code(calls[1], TETHER_DEADLINE_EXCEEDED);
+  assert_int_equal(tether_ctx_err(tether_group_ctx(group)), TETHER_DEADLINE_EXCEEDED);
+  assert_int_equal(tether_cause_get_code(tether_ctx_cause(tether_group_ctx(group))), TETHER_CAUSE_DEADLINE);
+  assert_int_equal(tether_ctx_err(parent), TETHER_OK); /* which has a millisecond left */
+  park_sim_pump(0);
+  assert_int_equal(tether_group_wait(group), TETHER_DEADLINE_EXCEEDED);
+  for (int i = 0; i < PARKS; i++) {
+    rpc_assert_code(calls[i], TETHER_DEADLINE_EXCEEDED);
+    tether_call_unref(calls[i]);
+  }
+  tether_group_free(group);
+}
+
+static void a_server_that_gives_up_long_before_the_groups_deadline_is_a_failed_sibling(void **state) {
+  tether_group *group;
+  tether_call *calls[PARKS];
+  TETHER_SCOPED tether_ctx *parent = tether_ctx_with_timeout(tether_ctx_background(), 50 * TETHER_MS);
+  (void)state;
+  assert_int_equal(tether_group_new(parent, &group), TETHER_OK);
+  for (int i = 0; i < PARKS; i++) calls[i] = start_with_reserve(group, i, 0, 0);
+  park_sim_pump(25 * TETHER_MS); /* one with a bound of its own */
+  assert_true(tst_parked_end(park_sim_parked(1, 0), TETHER_DEADLINE_EXCEEDED));
+  park_sim_pump(0);
+  assert_int_equal(tether_cause_get_code(tether_ctx_cause(tether_group_ctx(group))), TETHER_CAUSE_SIBLING);
+  park_sim_pump(0);
+  assert_int_equal(tether_group_wait(group), TETHER_DEADLINE_EXCEEDED);
+  rpc_assert_code(calls[0], TETHER_CANCELLED);
+  for (int i = 0; i < PARKS; i++) tether_call_unref(calls[i]);
   tether_group_free(group);
 }
 
@@ -230,6 +274,8 @@ int main(void) {
       in_park_sim(what_comes_before_the_deadline_is_collected_and_the_rest_ends_with_it),
       in_park_sim(a_calls_own_deadline_is_a_failure_like_others),
       in_park_sim(the_groups_deadline_ends_every_call_with_cause_deadline),
+      in_park_sim(a_server_that_gives_up_a_little_before_the_groups_deadline_is_no_failed_sibling),
+      in_park_sim(a_server_that_gives_up_long_before_the_groups_deadline_is_a_failed_sibling),
       in_park_sim(a_server_that_is_the_first_to_see_the_deadline_is_no_failed_sibling),
       with_live_parks(cancelling_the_parent_ends_every_call_with_its_cause_and_origin),
       with_live_parks(cancelling_one_call_fails_the_group),

@@ -58,7 +58,7 @@ static void on_group_done(tether_code code, void *data) {
 /* Calls every server, or, `width` levels above them, this one. The leaves' names are the path of indices to them. */
 static void start_parts(struct fanout *f, const Testing__V1__Request *request, enum manner manner) {
   char name[64];
-  tether_call_options options = {.group = f->group, .reserve_ns = -1};
+  tether_call_options options = {.group = f->group};
   for (int i = 0; i < LIVE_PARKS; i++) {
     Testing__V1__Request part = TESTING__V1__REQUEST__INIT;
     bool deeper = request->width > 0;

@@ -2,7 +2,6 @@
  *
  *   a wait on a condition variable   runs one step and returns: a spurious wake-up, after which the waiter looks again
  *   a server's pool of threads       a queue of its process, whose tasks run in later steps
- *   the service thread               is not there; callbacks of deadlines run on whoever notices, as documented
  *   random numbers                   follow from the seed
  *
  * So a graceful shutdown or close goes on in virtual time while everything else does, nested in the step that began it.
@@ -22,8 +21,6 @@ void __real_tether_pool_close(tether_pool *pool);
 void __wrap_tether_pool_close(tether_pool *pool);
 tether_executor *__real_tether_pool_executor(tether_pool *pool);
 tether_executor *__wrap_tether_pool_executor(tether_pool *pool);
-bool __real_tth_service_start(void);
-bool __wrap_tth_service_start(void);
 void __real_tth_random(void *bytes, size_t len);
 void __wrap_tth_random(void *bytes, size_t len);
 
@@ -98,8 +95,6 @@ void __wrap_tether_pool_close(tether_pool *pool) {
 tether_executor *__wrap_tether_pool_executor(tether_pool *pool) {
   return runs() ? (tether_executor *)(void *)pool : __real_tether_pool_executor(pool);
 }
-
-bool __wrap_tth_service_start(void) { return !runs() && __real_tth_service_start(); }
 
 /* ---- Chance -------------------------------------------------------------------------------- */
 

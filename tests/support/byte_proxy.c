@@ -15,6 +15,9 @@
 
 #define PIECE ((size_t)64 * 1024)
 
+/* How often a relay that holds looks whether it still does. */
+#define HOLD_LOOK_MS 1
+
 struct byte_proxy {
   int listener, stop[2]; /* the pipe's end that is read becomes readable when it is time to stop */
   char server_path[108];
@@ -23,6 +26,7 @@ struct byte_proxy {
   pthread_t thread;
   atomic_int cuts;
   atomic_bool swallows;
+  atomic_bool holds; /* what the clients say */
 };
 
 /* One connection; a thread of its own. */
@@ -80,12 +84,15 @@ static void dawdle(struct relay *r) {
 
 static bool move_on(struct relay *r) {
   struct pollfd polls[3] = {{.fd = r->proxy->stop[0], .events = POLLIN}};
+  bool holds = atomic_load(&r->proxy->holds);
   for (int i = 0; i < 2; i++) {
+    bool takes = !r->held[i] && !(holds && i == 0), gives = r->held[1 - i] && !(holds && i == 1);
     polls[1 + i].fd = r->fds[i];
-    polls[1 + i].events = (short)((r->held[i] ? 0 : POLLIN) | (r->held[1 - i] ? POLLOUT : 0));
+    polls[1 + i].events = (short)((takes ? POLLIN : 0) | (gives ? POLLOUT : 0));
   }
-  if (poll(polls, 3, -1) < 0) return errno == EINTR;
+  if (poll(polls, 3, holds ? HOLD_LOOK_MS : -1) < 0) return errno == EINTR;
   if (polls[0].revents) return false;
+  if (atomic_load(&r->proxy->holds) != holds) return true;
   for (int i = 0; i < 2; i++) {
     if (polls[1 + i].revents & (POLLERR | POLLNVAL)) return false;
     if (polls[1 + i].revents & POLLHUP && !(polls[1 + i].revents & POLLIN)) return false;
@@ -171,5 +178,7 @@ void byte_proxy_close(byte_proxy *proxy) {
 }
 
 void byte_proxy_swallow(byte_proxy *proxy) { atomic_store(&proxy->swallows, true); }
+
+void byte_proxy_hold(byte_proxy *proxy, bool holds) { atomic_store(&proxy->holds, holds); }
 
 int byte_proxy_cuts(byte_proxy *proxy) { return atomic_load(&proxy->cuts); }

@@ -16,6 +16,9 @@ typedef struct byte_proxy_faults {
 TETHER_MUST_USE byte_proxy *byte_proxy_open(const char *path, const char *server_path, uint64_t seed,
                                             byte_proxy_faults faults);
 
+/* From here on nothing from the clients is handed on; goes on with all of it. */
+void byte_proxy_hold(byte_proxy *proxy, bool holds);
+
 /* Cuts what is left, and waits for its threads. */
 void byte_proxy_close(byte_proxy *proxy);
 
