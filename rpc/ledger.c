@@ -126,19 +126,20 @@ static int64_t flight_ns(const tether_ledger *row) {
   return at_least_0(row->took_ns - row->waited_ns - there);
 }
 
-/* The handler's time in which none of its calls ran. Children come in the order started. */
+/* The handler's time in which none of its calls ran, and its context had not ended. Children come in the order started.
+ */
 static int64_t alone_ns(const tether_ledger *row) {
-  int64_t covered = 0, end = 0;
+  int64_t covered = 0, end = 0, own_ns = at_least_0(row->own_ns - row->wasted_ns);
   for (size_t i = 0; i < row->child_count; i++) {
     const tether_ledger *child = row->children[i];
     int64_t from = child->started_ns > end ? child->started_ns : end;
     int64_t to = tether_time_add(child->started_ns, child->took_ns);
-    if (to > row->own_ns) to = row->own_ns;
+    if (to > own_ns) to = own_ns;
     if (to <= from) continue;
     covered += to - from;
     end = to;
   }
-  return at_least_0(row->own_ns - covered);
+  return at_least_0(own_ns - covered);
 }
 
 struct blame {

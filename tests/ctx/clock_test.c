@@ -1,4 +1,6 @@
 /* An installed clock: virtual time, driven by the program. */
+#include <tether/group.h>
+
 #include "tests/support/ctx_sim.h"
 #include "tests/support/ctx_thread.h"
 
@@ -218,28 +220,26 @@ static void note_runner(void *data) {
   told->runs++;
 }
 
-static void *ask(void *data) {
-  (void)tether_ctx_wait(data, TETHER_FOREVER); /* it has passed already */
-  return NULL;
-}
-
-/* Somebody notices that a deadline has passed before the clock's owner looks: its callbacks are the owner's all the
- * same, who hears of them. */
-static void callbacks_of_a_deadline_that_a_waiter_noticed_run_in_run_due(void **state) {
+/* A group's member learns that the deadline has passed before the clock's owner looks: the callbacks are the owner's
+ * all the same. */
+static void callbacks_of_a_deadline_that_a_member_noticed_run_in_run_due(void **state) {
   struct told told = {0};
   tether_after after;
+  tether_group *group;
+  unsigned long number;
   (void)state;
   tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), 5 * TETHER_MS);
-  tether_ctx_after_func(ctx, &after, NULL, note_runner, &told);
+  assert_int_equal(tether_group_new(ctx, &group), TETHER_OK);
+  assert_int_equal(tether_group_join(group, &number), TETHER_OK);
+  tether_ctx_after_func(tether_group_ctx(group), &after, NULL, note_runner, &told);
   atomic_fetch_add(&ctx_sim_get()->now_ns, 6 * TETHER_MS); /* the timer has not run */
-  pthread_t waiter;
-  assert_int_equal(pthread_create(&waiter, NULL, ask, ctx), 0);
-  pthread_join(waiter, NULL);
-  assert_int_equal(tether_ctx_err(ctx), TETHER_DEADLINE_EXCEEDED);
+  tether_group_leave(group, number, TETHER_DEADLINE_EXCEEDED, NULL);
+  assert_int_equal(tether_ctx_err(tether_group_ctx(group)), TETHER_DEADLINE_EXCEEDED);
   assert_int_equal(told.runs, 0);
   (void)tether_clock_run_due();
   assert_int_equal(told.runs, 1);
   assert_true(pthread_equal(told.runner, pthread_self()));
+  tether_group_free(group);
   tether_ctx_free(ctx);
 }
 
@@ -306,7 +306,7 @@ int main(void) {
       in_virtual_time(deadlines_of_one_leap_end_earliest_first),
       in_virtual_time(waits_and_sleeps_last_until_virtual_time_has_passed),
       in_virtual_time(deadline_in_virtual_time_releases_waiting_threads),
-      in_virtual_time(callbacks_of_a_deadline_that_a_waiter_noticed_run_in_run_due),
+      in_virtual_time(callbacks_of_a_deadline_that_a_member_noticed_run_in_run_due),
       in_virtual_time(event_loop_that_follows_run_due_is_always_in_time),
       in_virtual_time(time_may_start_at_zero),
       behaviour(real_time_works_again_afterwards),
