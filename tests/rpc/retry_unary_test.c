@@ -311,6 +311,42 @@ static void without_a_connection_attempts_fail_here(void **state) {
   retried_free(&r, client);
 }
 
+static void a_call_may_wait_for_a_connection_more_than_once(void **state) {
+  (void)state;
+  static const tether_client_options options = {.service_config = RETRY_CONFIG("3", "")};
+  const tether_call_options patient = {.wait_for_ready = true};
+  tether_client *client = NULL;
+  struct retried r, other;
+  retry_dial()->transport = tst_transport_mem;
+  retry_dial()->transport.dial = retry_dials;
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  request.name = (char *)"waits";
+  assert_int_equal(tth_client_open_on(&retry_dial()->transport, "mem://a", &options, &client), TETHER_OK);
+  r = other = (struct retried){0};
+  r.call =
+      tether_call_start(client, tether_ctx_background(), &tst_park_unary, &request.base, &patient, retried_done, &r);
+  other.call = tether_call_start(client, tether_ctx_background(), &tst_park_unary, &request.base, &patient,
+                                 retried_done, &other);
+  assert_ptr_equal(client->wait_first, r.call); /* both wait, this one before the other */
+  park_sim_pump(0);
+  attempt_fails(1, TETHER_OK, NULL);
+  assert_retried(&other, TETHER_OK, 1);
+  tether_call_unref(other.call);
+  attempt_fails(0, TETHER_UNAVAILABLE, NULL);
+  tst_mem_net_unreachable(park_sim()->net, true);
+  tst_mem_break(retry_dial()->link);
+  park_sim_pump(0);
+  park_sim_pump(BACKOFF_MOST + TETHER_MS);
+  assert_ptr_equal(client->wait_first, r.call);
+  assert_ptr_equal(client->wait_last, r.call);
+  tst_mem_net_unreachable(park_sim()->net, false);
+  for (int i = 0; i < 60 && tst_park_arrived(retry_park()) < 3; i++) park_sim_pump(TETHER_SEC);
+  assert_null(client->wait_first);
+  attempt_fails(2, TETHER_OK, NULL);
+  assert_retried(&r, TETHER_OK, 2);
+  retried_free(&r, client);
+}
+
 /* ---- Counters, throttle, groups ------------------------------------------------------------- */
 
 static void every_attempt_is_counted_as_the_server_counts_it(void **state) {
@@ -616,6 +652,7 @@ int main(void) {
       in_park_sim(what_all_calls_keep_is_bounded),
       in_park_sim(a_lost_connection_is_a_failure_like_others),
       in_park_sim(without_a_connection_attempts_fail_here),
+      in_park_sim(a_call_may_wait_for_a_connection_more_than_once),
       in_park_sim(every_attempt_is_counted_as_the_server_counts_it),
       in_park_sim(the_throttle_stops_retries_and_successes_bring_them_back),
       in_park_sim(a_group_knows_of_one_call),

@@ -222,6 +222,11 @@ static void on_done(tether_call *call, void *data) {
   c->code = tether_call_code(call);
   c->why = sim_keep_cause(tether_call_cause(call));
   c->ending = call;
+  const struct tth_retrying *retrying = call->c.retrying;
+  if (retrying && retrying->backoff_count > c->retried) {
+    sim_call_attempt_over(c);
+    c->between = atomic_load(&retrying->waiting);
+  }
   sim_trace(c->from, c, "ends %s: %s", tether_code_name(c->code), tether_call_message(call));
   check_reply(c);
   if (is_answered(c))
@@ -253,6 +258,38 @@ void sim_call_release(sim_call *c) {
   tether_cause_unref(c->why);
   tether_cause_unref(c->cut_why);
   tether_cause_unref(c->cancel_why);
+}
+
+/* ---- Attempts ------------------------------------------------------------------------------ */
+
+void sim_call_attempt_over(sim_call *c) {
+  if (!c->trailers_arrived || c->told != TETHER_ABORTED || c->recorded != TETHER_ABORTED)
+    sim_wrong(c, "tried again though its attempt was not answered ABORTED");
+  if (c->begun && (!c->finished || c->cut)) sim_wrong(c, "tried again while its handler runs");
+  if (c->retried == 4) sim_wrong(c, "a sixth attempt");
+  if (tether_ctx_err(c->under) != TETHER_OK && !c->ended) sim_wrong(c, "tried again though its context has ended");
+  sim->totals->retried++;
+  c->retried_served[c->retried++] = c->served;
+  c->wire = NULL;
+  c->left_ns = c->arrived_ns = c->trailers_left_ns = c->trailers_arrived_ns = 0;
+  c->trailers_left = c->trailers_arrived = c->stopped = false;
+  c->begun = c->deferred = c->returning = c->finished = c->returned_alone = c->group_closed = false;
+  c->children = c->children_ended = c->children_wanted = 0;
+  c->began_ns = c->finished_ns = 0;
+  if (sim_percent(&c->chance, 60)) c->outcome = TETHER_OK;
+}
+
+/* The policy of a client, for unary calls: of those that end otherwise nothing is left when the next attempt begins. */
+const char *sim_call_policy(sim_chance *chance, char *text, size_t size) {
+  if (!sim_percent(chance, 50)) return NULL;
+  snprintf(text, size,
+           "{\"methodConfig\": [{\"name\": [{\"service\": \"sim.Inline\", \"method\": \"Unary\"}, {\"service\": "
+           "\"sim.Pooled\", \"method\": \"Unary\"}], \"retryPolicy\": {\"maxAttempts\": %u, \"initialBackoff\": "
+           "\"0.%06us\", \"maxBackoff\": \"0.5s\", \"backoffMultiplier\": 2, \"retryableStatusCodes\": "
+           "[\"ABORTED\"]}}]%s}",
+           2 + sim_below(chance, 5), 1 + sim_below(chance, 50000),
+           sim_percent(chance, 30) ? ", \"retryThrottling\": {\"maxTokens\": 4, \"tokenRatio\": 0.5}" : "");
+  return text;
 }
 
 /* ---- The start ----------------------------------------------------------------------------- */

@@ -169,6 +169,8 @@ static void check_counters(sim_process *process) {
               process->handlers_begun);
   for (int i = 0; i < sim->call_count; i++) {
     const sim_call *c = &sim->calls[i];
+    for (int attempt = 0; attempt < c->retried && c->to == process; attempt++)
+      known[TETHER_ABORTED] += c->retried_served[attempt] == process->served;
     if (c->to != process || !c->arrived_ns || (c->begun && c->served != process->served)) continue;
     if (c->begun && sim_wire_is_live(c->wire))
       known[c->code]++;
@@ -192,9 +194,10 @@ static void check_client(const sim_process *process, int to) {
   for (int i = 0; i < sim->call_count; i++) {
     const sim_call *c = &sim->calls[i];
     if (c->client != client) continue;
+    known[TETHER_ABORTED] += (uint64_t)c->retried;
     if (c->left_ns)
       known[c->code]++;
-    else
+    else if (!c->between)
       unsent++;
   }
   tether_client_get_stats(client, &counted);

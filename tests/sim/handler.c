@@ -85,7 +85,7 @@ void sim_handler_finish(sim_call *c, tether_code code) {
 static void finish_later(void *data, uint64_t number) {
   sim_call *c = data;
   (void)number;
-  if (c->finished) return;
+  if (c->finished || !c->begun) return; /* an earlier attempt's */
   c->returned_alone = true;
   sim_handler_finish(c, c->cut ? TETHER_CANCELLED : c->outcome);
 }
@@ -169,7 +169,7 @@ void sim_handler_streamed(sim_call *c) { consider(c); }
 static void start_child(void *data, uint64_t number) {
   sim_call *c = data;
   (void)number;
-  if (c->finished || c->cut || c->children >= c->children_wanted) return;
+  if (c->finished || c->cut || !c->begun || c->children >= c->children_wanted) return;
   sim_enter(c->to);
   /* It may end before this returns. */
   c->children++;

@@ -63,8 +63,10 @@ tether_client *sim_process_client(sim_process *from, sim_process *to) {
   sim_chance *chance = &sim->chance;
   if (*client) return *client;
   char url[] = {'m', 'e', 'm', ':', '/', '/', from->name[1], '-', to->name[1], 0};
+  char policy[512];
   const tether_client_options options = {.limits = random_limits(),
                                          .interceptors = sim_watchers,
+                                         .service_config = sim_call_policy(chance, policy, sizeof policy),
                                          .backoff_initial_ns = sim_spread(chance, TETHER_MS, 300 * TETHER_MS),
                                          .backoff_max_ns = TETHER_SEC,
                                          .connect_timeout_ns = sim_spread(chance, 200 * TETHER_MS, 5 * TETHER_SEC)};

@@ -32,6 +32,7 @@ typedef struct sim_totals {
   uint64_t calls, ok, cancelled, expired, unavailable, failed, unsent, detached, moved;
   uint64_t handlers, cut, slots_full, stops_confirmed, corrected; /* corrected: verdicts told to servers */
   uint64_t streams, messages, bytes, send_waits, windows;
+  uint64_t retried;       /* attempts of unary calls that were followed by another */
   uint64_t groups, aimed; /* cancels at an answer, a return or a deadline */
   uint64_t crossings;     /* answers within 50 us of their call's deadline or cancel */
   uint64_t circles;       /* seeds whose calls waited for each other's slots */

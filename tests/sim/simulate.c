@@ -30,8 +30,10 @@ static void print_totals(const sim_totals *t) {
          "; verdicts corrected %" PRIu64 "; deadlines corrected for transit %" PRIu64 "\n",
          t->handlers, t->cut, t->slots_full, t->stops_confirmed, t->corrected, t->estimated);
   printf("streams: %" PRIu64 ", messages %" PRIu64 ", %" PRIu64 " MiB, sends that waited %" PRIu64 ", windows %" PRIu64
-         "; groups %" PRIu64 "; cancels aimed %" PRIu64 "; answers within 50 us of a deadline or cancel %" PRIu64 "\n",
-         t->streams, t->messages, t->bytes >> 20, t->send_waits, t->windows, t->groups, t->aimed, t->crossings);
+         "; retried %" PRIu64 "; groups %" PRIu64 "; cancels aimed %" PRIu64
+         "; answers within 50 us of a deadline or cancel %" PRIu64 "\n",
+         t->streams, t->messages, t->bytes >> 20, t->send_waits, t->windows, t->retried, t->groups, t->aimed,
+         t->crossings);
   printf("faults: partitions %" PRIu64 ", breaks %" PRIu64 ", silent breaks %" PRIu64 ", kills %" PRIu64
          ", restarts %" PRIu64 ", shutdowns %" PRIu64 ", clients closed %" PRIu64 "\n",
          t->partitions, t->breaks, t->vanished, t->kills, t->restarts, t->shutdowns, t->closes);

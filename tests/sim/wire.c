@@ -140,6 +140,7 @@ static void on_request(sim_wire *wire, const tth_frame *frame) {
   Tether__V1__Headers *headers = tether__v1__headers__unpack(NULL, frame->length, frame->payload);
   if (!headers) sim_wrong(NULL, "HEADERS that do not parse");
   sim_call *c = call_of(headers);
+  if (c->left_ns && c->call && c->call->c.retrying) sim_call_attempt_over(c);
   if (c->left_ns) sim_wrong(c, "sent twice");
   if (c->ended) sim_wrong(c, "sent though it has ended");
   c->wire = wire;
@@ -184,7 +185,9 @@ static void on_trailers(sim_call *c, sim_stream *stream, const tth_frame *frame,
   } else {
     c->trailers_arrived = c->stopped = true;
     c->trailers_arrived_ns = sim->now_ns;
-    if (c->cancel_why && c->wait_ns > 0 && trailers->running == 0) confirm(c);
+    const struct tth_retrying *retrying = c->call->c.retrying; /* below earlier attempts something may run yet */
+    bool earlier = retrying && atomic_load(&retrying->running) > 0;
+    if (c->cancel_why && c->wait_ns > 0 && trailers->running == 0 && !earlier) confirm(c);
     sim_call_changed(c);
   }
   tether__v1__trailers__free_unpacked(trailers, NULL);

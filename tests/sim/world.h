@@ -4,7 +4,7 @@
 
 #include <tether/ledger.h>
 
-#include "rpc/client.h"
+#include "rpc/retrying.h"
 #include "rpc/server.h"
 #include "rpc/session_impl.h"
 #include "testing.pb-c.h"
@@ -134,6 +134,10 @@ struct sim_call {
   tether_cause *cancel_why; /* what the simulator cancelled it with */
   int64_t cancelled_ns;     /* when it did, or was too late to */
   int64_t wait_ns;          /* the cancel waits for the tree below */
+
+  /* attempts before the one that the rest of this is about; each was answered ABORTED */
+  int retried, retried_served[4]; /* which servers of `to` had them */
+  bool between;                   /* it ended between two attempts */
 
   /* on the wire */
   sim_wire *wire;                         /* NULL: it has not left */
@@ -297,10 +301,16 @@ extern const tether_key *const sim_keys[];
 /* The methods, by kind; pooled or inline. */
 extern const tether_method sim_methods[2][SIM_KINDS];
 
+/* A service config that has some unary calls tried again, written to `text`; NULL: none. */
+const char *sim_call_policy(sim_chance *chance, char *text, size_t size);
+
 /* Starts a call of this handler (NULL: a root) if there is room for more. */
 sim_call *sim_call_start(sim_call *parent);
 
 void sim_call_cancel_later(sim_call *call, int64_t delay_ns);
+
+/* The last attempt is over, and was not the last after all. */
+void sim_call_attempt_over(sim_call *call);
 
 /* A call is to be looked at after this step. */
 void sim_call_changed(sim_call *call);
