@@ -8,6 +8,8 @@ tether_client_options svc_client_options(const tether_interceptor *const *interc
       .backoff_initial_ns = 100 * TETHER_MS,
       .backoff_max_ns = 2 * TETHER_SEC,
       .connect_timeout_ns = 2 * TETHER_SEC,
+      .resolve_interval_ns = 5 * TETHER_SEC,
+      .resolve_least_ns = TETHER_SEC,
       .keepalive = {.time_ns = KEEPALIVE_NS, .timeout_ns = KEEPALIVE_NS, .permit_without_calls = true},
       .interceptors = interceptors};
 }

@@ -4,7 +4,8 @@
 
 #include <tether/rpc.h>
 
-/* A client of another service, which may have several replicas: calls go to all of them in turn. One that restarts is
+/* A client of another service, which may have several replicas: calls go to all of them in turn, and
+ * those that a name gets are found within 5 s. One that restarts is
  * found again soon, and one that vanished without a word (its host or its link is gone) is given up after 4 s. */
 tether_client_options svc_client_options(const tether_interceptor *const *interceptors);
 

@@ -24,7 +24,7 @@ static search_service service = {.reserve_ns = 20 * TETHER_MS};
 
 static const svc_option options[] = {
     {"listen", "URL", "where to serve: ipc:///path or tcp://host:port (required)", SVC_TEXT, &url},
-    {"shard", "URL", "a shard to ask, or its replicas, URL,URL; one option for each shard (required)", SVC_LIST,
+    {"shard", "URL", "a shard to ask, or its replicas: URL,URL or dns:///NAME:PORT; one for each (required)", SVC_LIST,
      &shard_urls},
     {"reserve", "DURATION", "kept of each budget to deliver the answer; default 20ms, at most a tenth", SVC_DURATION,
      &service.reserve_ns},

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# The package search on several hosts: hosts.sh PROGRAMS_FOLDER
+# The package search on several hosts, with a real DNS server: hosts.sh PROGRAMS_FOLDER
 #
 #            10.77.0.0/24, a bridge
-#   main ---+--- edge          tether-edge
-#   clients +--- search        tether-search  --shard a0,b0,c0 --shard a1,b1,c1
-#           +--- a0 b0 c0      tether-shard   replicas of shard 0
+#   main ---+--- edge          tether-edge    --search dns:///search:9000
+#   (DNS,   +--- search        tether-search  --shard dns:///shard-0:9000 --shard dns:///shard-1:9000
+#   clients)+--- a0 b0 c0      tether-shard   replicas of shard 0
 #           +--- a1 b1 c1                     replicas of shard 1
 #
-# A host is a network namespace. While clients ask all the time, replicas are started and told to
-# drain: not one query may fail or be partial. Then links are cut and healed: queries end
+# A host is a network namespace. While clients ask all the time, replicas are added (started, then put into DNS) and removed
+# (taken out of DNS, then told to drain): not one query may fail or be partial. Then links are cut and healed: queries end
 # in time, a replica that vanished is left alone, and all is complete again afterwards.
 #
 # Needs root. Everything is inside namespaces of its own, and ends with this script.
@@ -21,7 +21,7 @@ skip() {
 
 if [ "${HOSTS_INSIDE-}" != yes ]; then
   [ "$(id -u)" = 0 ] || skip "needs root, to make network namespaces"
-  for tool in ip curl unshare; do
+  for tool in ip dnsmasq curl unshare; do
     command -v $tool >/dev/null || skip "no $tool (tools/install-deps test)"
   done
   isolated=(unshare --mount --net --pid --fork --kill-child --mount-proc)
@@ -78,6 +78,32 @@ on() {
   pid[$label]=$!
 }
 
+# ---- DNS ----
+
+declare -A names # name -> its hosts
+write_dns() {
+  local name host
+  for name in "${!names[@]}"; do
+    for host in ${names[$name]}; do echo "${address[$host]} $name"; done
+  done >"$work/hosts.new"
+  mv "$work/hosts.new" "$work/hosts"
+  [ -z "${pid[dns]-}" ] || kill -HUP "${pid[dns]}"
+}
+# set_dns NAME HOST...: the name's addresses from now on.
+set_dns() {
+  names[$1]=${*:2}
+  write_dns
+}
+set_dns search search
+set_dns shard-0 a0 b0
+set_dns shard-1 a1 b1
+echo "nameserver 10.77.0.1" >"$work/resolv.conf"
+mount --bind "$work/resolv.conf" "$(readlink -f /etc/resolv.conf)"
+dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file= --no-resolv --no-hosts \
+  --addn-hosts="$work/hosts" --local-ttl=0 --listen-address=10.77.0.1 --bind-interfaces 2>"$work/dns.log" &
+pid[dns]=$!
+wait_for 10 "DNS" getent hosts shard-0 >/dev/null
+
 # ---- Services ----
 
 "$programs/tether-load" --to "$work/db" --shards 2 --from "$(dirname "$(readlink -f "$0")")/../../services/data/sample-packages" \
@@ -89,15 +115,9 @@ start_shard() {
   wait_for 20 "$host is healthy" "$programs/tether-cli" health --url "tcp://${address[$host]}:9000" >/dev/null 2>&1
 }
 for host in a0 b0 a1 b1; do start_shard $host; done
-# replicas HOST...: as a target.
-replicas() {
-  local host target=
-  for host; do target+=,tcp://${address[$host]}:9000; done
-  echo "${target#,}"
-}
-on search search tether-search --listen "tcp://${address[search]}:9000" --shard "$(replicas a0 b0 c0)" \
-  --shard "$(replicas a1 b1 c1)" --grace 10s
-on edge edge tether-edge --listen "${address[edge]}:8080" --search "$(replicas search)" --grace 10s
+on search search tether-search --listen "tcp://${address[search]}:9000" --shard dns:///shard-0:9000 \
+  --shard dns:///shard-1:9000 --grace 10s
+on edge edge tether-edge --listen "${address[edge]}:8080" --search dns:///search:9000 --grace 10s
 
 url=http://${address[edge]}:8080
 # ask WORDS BUDGET: the reply, and in a line of its own its status and how long it took.
@@ -137,12 +157,18 @@ echo "== replicas come and go while $clients clients ask"
 start_load
 are_more_than() { [ "$(answers)" -gt "$1" ]; }
 wait_for 20 "some answers" are_more_than 20
+# add HOST: starts it, and puts it into DNS beside the others.
 add() {
   start_shard "$1"
+  set_dns "shard-${1#?}" "${names[shard-${1#?}]}" "$1"
   wait_for 60 "$1 is found and asked" serves "$1"
   echo "   $1 added after $(answers) answers"
 }
+# remove HOST: takes it out of DNS and drains it.
 remove() {
+  local rest=" ${names[shard-${1#?}]} "
+  read -ra rest <<<"${rest/ $1 / }"
+  set_dns "shard-${1#?}" "${rest[@]}"
   kill -TERM "${pid[$1]}"
   wait "${pid[$1]}" || failed "$1 does not end in good order"
   mv "$work/$1.log" "$work/$1.old.log"
