@@ -42,6 +42,12 @@ tether_code tth_name_parse(const char *target, bool *is_name, tth_name *name) {
   return TETHER_OK;
 }
 
+static tth_subchannel *find(tth_subchannel *const *subs, size_t count, const char *address) {
+  for (size_t i = 0; i < count; i++)
+    if (subs[i] && strcmp(subs[i]->address, address) == 0) return subs[i];
+  return NULL;
+}
+
 /* Splits the target at its commas and makes a subchannel for each address. */
 static tether_code add_addresses(tether_client *client) {
   size_t most = 1;
@@ -51,10 +57,7 @@ static tether_code add_addresses(tether_client *client) {
   char *list = strdup(client->target), *rest = list;
   tether_code code = client->subchannels && client->balance.ready && list ? TETHER_OK : TETHER_RESOURCE_EXHAUSTED;
   for (char *address; code == TETHER_OK && (address = strsep(&rest, ","));) {
-    bool known = false;
-    for (size_t i = 0; i < client->subchannel_count && !known; i++)
-      known = strcmp(client->subchannels[i]->address, address) == 0;
-    if (known) continue;
+    if (find(client->subchannels, client->subchannel_count, address)) continue;
     code = tth_subchannel_new(client, address, &client->subchannels[client->subchannel_count]);
     if (code == TETHER_OK) client->subchannel_count++;
   }
@@ -124,16 +127,11 @@ struct list {
   size_t count;
 };
 
-static tth_subchannel *find(tth_subchannel *const *subs, size_t count, const char *address) {
-  for (size_t i = 0; i < count; i++)
-    if (strcmp(subs[i]->address, address) == 0) return subs[i];
-  return NULL;
-}
-
 static void list_free(struct list *list) {
   free(list->subs);
   free(list->ready);
   free(list->fresh);
+  *list = (struct list){0};
 }
 
 /* false: no memory for any of it. An address there is no memory for is left out until the next time. */
@@ -162,7 +160,7 @@ static void exchange_locked(tether_client *client, struct list *list, tth_conn *
     conns[i] = sub->conn ? tth_conn_ref(sub->conn) : NULL;
     tth_subchannel_rest_locked(sub);
   }
-  memcpy(list->ready, old.ready, client->balance.ready_count * sizeof *old.ready);
+  for (size_t i = 0; i < client->balance.ready_count; i++) list->ready[i] = old.ready[i];
   client->subchannels = list->subs;
   client->subchannel_count = list->count;
   client->balance.ready = list->ready;

@@ -88,7 +88,7 @@ static void *look_up(void *data) {
   size_t count = 0;
   int error = getaddrinfo(resolver->host, resolver->port, &hints, &first);
   const char *why = error == 0            ? "no address that can be connected to"
-                    : error == EAI_SYSTEM ? strerror(errno)
+                    : error == EAI_SYSTEM ? strerrordesc_np(errno)
                                           : gai_strerror(error);
   for (const struct addrinfo *info = first; info && count < ADDRESSES_MOST; info = info->ai_next)
     if ((addresses[count] = url_of(resolver, info))) count++;
