@@ -48,9 +48,8 @@ static void deaf_close(struct deaf *deaf) {
 struct attempts {
   tth_dialer *dialer;
   tst_counter ended;
-  atomic_int with_link;
+  atomic_int with_link, timed_out, other;
   atomic_int left;
-  char why[256];
 };
 
 static void again(void *owner, tth_link *link, const char *why) {
@@ -58,8 +57,10 @@ static void again(void *owner, tth_link *link, const char *why) {
   if (link) {
     atomic_fetch_add(&a->with_link, 1);
     link->ops->free(link);
-  } else {
-    snprintf(a->why, sizeof a->why, "%s", why);
+  } else if (strcmp(why, "timed out") == 0) {
+    atomic_fetch_add(&a->timed_out, 1);
+  } else if (strncmp(why, "no greeting in time", strlen("no greeting in time")) != 0) {
+    atomic_fetch_add(&a->other, 1); /* a full queue sometimes takes a connection that nobody will ever see */
   }
   if (atomic_fetch_sub(&a->left, 1) > 1) tth_nng_dial(a->dialer, TETHER_MS, again, a);
   tst_counter_add(&a->ended, 1);
@@ -77,7 +78,8 @@ static void each_attempt_ends_once_and_without_a_link(void **state) {
   tth_nng_dialer_free(a.dialer);
   assert_int_equal(tst_counter_get(&a.ended), ATTEMPTS);
   assert_int_equal(atomic_load(&a.with_link), 0);
-  assert_string_equal(a.why, "timed out");
+  assert_int_equal(atomic_load(&a.other), 0);
+  assert_true(atomic_load(&a.timed_out) > 0);
   tst_counter_fini(&a.ended);
   deaf_close(&deaf);
 }
