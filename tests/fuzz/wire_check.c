@@ -39,8 +39,9 @@ bool wire_check_is_open(const wire_check *check, uint32_t id) {
 
 /* A stream begins, or may have begun: its id had been given back. */
 static void begin(wire_stream *stream) {
-  if (stream->opens++ == stream->ends)
-    *stream = (wire_stream){.id = stream->id, .opens = stream->opens, .ends = stream->ends, .credit = stream->credit};
+  if (stream->opens++ > stream->ends) return;
+  *stream = (wire_stream){
+      .id = stream->id, .opens = stream->opens, .ends = stream->ends, .early = stream->early, .credit = stream->credit};
 }
 
 /* ---- What it is told ----------------------------------------------------------------------- */
@@ -81,10 +82,14 @@ static void delivered(wire_check *check, const tth_frame *frame) {
       if (check->role == TTH_SERVER && (stream = find_or_add(check, frame->stream))) begin(stream);
       break;
     case TTH_TRAILERS:
-      stream = check->role == TTH_CLIENT ? find(check, frame->stream) : NULL;
-      if (!stream || stream->ends == stream->opens) break;
+      stream = check->role == TTH_CLIENT ? find_or_add(check, frame->stream) : NULL;
+      if (!stream) break;
+      if (stream->ends == stream->opens) {
+        stream->early = true;
+        break;
+      }
       stream->ends++;
-      check->lived--;
+      if (!stream->early) check->lived--;
       break;
     default:
       break;
@@ -126,6 +131,7 @@ static void opened(wire_check *check, const tth_frame *frame) {
   check->last = frame->stream;
   wire_stream *stream = find_or_add(check, frame->stream);
   if (stream) begin(stream);
+  if (stream && stream->early) check->lived--; /* it may be over as soon as it has begun */
 }
 
 static void slice(const wire_check *check, wire_stream *stream, const tth_frame *frame) {
@@ -188,7 +194,7 @@ static void on_stream(wire_check *check, const tth_frame *frame) {
       break;
     case TTH_VERDICT:
       parses(frame, &tether__v1__verdict__descriptor);
-      MUST(!open, frame, "before TRAILERS");
+      MUST(!open || stream->early, frame, "before TRAILERS");
       break;
     default:
       parses(frame, &tether__v1__window__descriptor);

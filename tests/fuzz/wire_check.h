@@ -14,6 +14,7 @@ typedef struct wire_stream {
   unsigned opens;        /* HEADERS that may have opened it */
   unsigned ends;         /* TRAILERS: of a server those it sent, of a client those it was sent */
   bool cancelled, ended; /* CANCEL, END were sent */
+  bool early;            /* a client: TRAILERS are on their way, or were, that may come after its HEADERS */
   uint64_t credit;       /* given to it at most */
   uint64_t spent;
   bool in_message; /* sent slices, not the last yet */
