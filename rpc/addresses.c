@@ -96,8 +96,7 @@ static void fail_locked(tether_client *client, const char *why) {
   from->backoff_ns = from->backoff_ns ? from->backoff_ns / 5 * 8 : client->backoff_initial_ns;
   if (from->backoff_ns > client->backoff_max_ns) from->backoff_ns = client->backoff_max_ns;
   from->due_ns = tether_time_add(from->ended_ns, from->backoff_ns);
-  if (client->subchannel_count == 0)
-    snprintf(client->last_error, sizeof client->last_error, "the name cannot be resolved: %s", why);
+  if (client->subchannel_count == 0) tth_client_failed_locked(client, "the name cannot be resolved: %s", why);
 }
 
 int64_t tth_addresses_act_locked(tether_client *client, int64_t now_ns) {

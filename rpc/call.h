@@ -37,7 +37,7 @@ enum {
 typedef struct tth_intercept tth_intercept; /* rpc/interceptor.h */
 
 /* Enough for a small request, reply and headers; with the rest a call stays under 2 KiB. */
-#define TTH_CALL_INLINE ((size_t)640)
+#define TTH_CALL_INLINE ((size_t)512)
 
 struct tether_call {
   _Atomic uint32_t refs;

@@ -9,6 +9,7 @@
 #include "rpc/client.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,10 +165,16 @@ void tether_client_connect(tether_client *client) {
   if (wake) tth_client_settle(client);
 }
 
-void tth_client_failed_locked(tether_client *client, const tth_subchannel *sub) {
-  bool several = client->subchannel_count > 1;
-  snprintf(client->last_error, sizeof client->last_error, "%.120s%s%s", several ? sub->address : "",
-           several ? ": " : "", sub->last_error);
+void tth_client_failed_locked(tether_client *client, const char *format, ...) {
+  char why[TTH_CLIENT_WHY];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(why, sizeof why, format, args);
+  va_end(args);
+  char *copy = strdup(why); /* not a buffer in each client: most never need it */
+  if (!copy) return;
+  free(client->last_error);
+  client->last_error = copy;
 }
 
 /* ---- Connections and calls ----------------------------------------------------------------- */
@@ -229,6 +236,7 @@ static void client_free(tether_client *client) {
   tether_ctx_free(client->backoffs);
   pthread_cond_destroy(&client->changed);
   pthread_mutex_destroy(&client->mu);
+  free(client->last_error);
   free(client->target);
   free(client);
 }

@@ -45,8 +45,8 @@ struct tether_client {
   size_t subchannel_count;
   tth_balance balance;
   tth_addresses addresses;
-  char last_error[448]; /* of the last attempt that failed */
-  tth_conn *conns;      /* all that are not closed */
+  char *last_error; /* of the last attempt that failed; NULL: none, or no memory for it */
+  tth_conn *conns;  /* all that are not closed */
   size_t conn_count;
   tether_call *wait_first, *wait_last; /* calls without a connection */
   int64_t alarm_ns;                    /* when the alarm rings; TETHER_FOREVER: it does not */
@@ -67,8 +67,9 @@ tether_limits tth_limits_of(const tether_limits *given);
  * may be called from a connection's or dialer's callback. */
 void tth_client_settle(tether_client *client);
 
-/* The subchannel's attempt has failed, as its last_error says. */
-void tth_client_failed_locked(tether_client *client, const tth_subchannel *subchannel);
+/* Notes why there is no connection, for the calls that fail for it: a text of at most TTH_CLIENT_WHY. */
+#define TTH_CLIENT_WHY ((size_t)512)
+void tth_client_failed_locked(tether_client *client, const char *format, ...) TETHER_PRINTF(2, 3);
 
 /* A connection's place in the client's list; its reference, which the list had, is the caller's once removed. */
 void tth_client_add_conn_locked(tether_client *client, tth_conn *conn);

@@ -452,6 +452,24 @@ static tether_code add_previous(tether_call *call, int previous) {
   return tether_metadata_add(call->metadata, TTH_ATTEMPTS_KEY, value);
 }
 
+/* The request as it is to leave. */
+static tether_code pack(tether_call *call, const ProtobufCMessage *request, const tether_metadata *metadata,
+                        int attempt, tth_out **out, const char **why) {
+  const tth_method_config *config = call->c.config;
+  *why = "out of memory";
+  tether_code code = attempt > 0 ? add_previous(call, attempt) : TETHER_OK;
+  if (code == TETHER_OK)
+    code = tth_encode_request(call, request, metadata, call->c.client->limits.max_forward_bytes, out);
+  if (code != TETHER_OK || !request || (!call->intercept && !config)) return code;
+  size_t bytes = protobuf_c_message_get_packed_size(request);
+  tth_intercept_message(call, true, bytes);
+  if (!config || (int64_t)bytes <= config->max_request_bytes) return TETHER_OK;
+  *why = "the request is larger than the service config allows";
+  tth_out_free(*out);
+  *out = NULL;
+  return TETHER_RESOURCE_EXHAUSTED;
+}
+
 enum { BLOCKING = -1, NOT_BLOCKING = -2 };
 
 /* `attempt`: which of a hedged call's, from 0; or one of the above. */
@@ -493,21 +511,7 @@ static tether_call *start(tether_client *client, const tether_ctx *ctx, const te
   bool live = tether_ctx_err(call->root) == TETHER_OK;
   if (code == TETHER_OK && live) code = check(call, request, &why);
   if (code == TETHER_OK && live && client->interceptors) code = tth_intercept_begin(call, &why);
-  if (code == TETHER_OK && live && attempt > 0) {
-    code = add_previous(call, attempt);
-    why = "out of memory";
-  }
-  if (code == TETHER_OK && live) {
-    code = tth_encode_request(call, request, options->metadata, client->limits.max_forward_bytes, &out);
-    why = "out of memory";
-  }
-  if (out && request) tth_intercept_message(call, true, protobuf_c_message_get_packed_size(request));
-  if (out && request && config && (int64_t)protobuf_c_message_get_packed_size(request) > config->max_request_bytes) {
-    code = TETHER_RESOURCE_EXHAUSTED;
-    why = "the request is larger than the service config allows";
-    tth_out_free(out);
-    out = NULL;
-  }
+  if (code == TETHER_OK && live) code = pack(call, request, options->metadata, attempt, &out, &why);
   const tether_retry_policy *policy = out ? policy_of(call) : NULL;
   if (policy) call->c.retrying = tth_retrying_new(policy, call->c.started_ns);
   /* Registered before the call can be seen by anybody else. On a context that is done already it ends the call here. */

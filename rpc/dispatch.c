@@ -128,12 +128,13 @@ static void end_waiting(tether_call *call, tth_out *out, tether_code code, const
 
 /* What a call that does not wait fails with. */
 static void say_unavailable_locked(const tether_client *client, char *message, size_t size) {
-  snprintf(message, size, "no connection to %.256s: %s", client->target, client->last_error);
+  snprintf(message, size, "no connection to %.256s: %s", client->target,
+           client->last_error ? client->last_error : "not yet");
 }
 
 void tth_dispatch_waiting(tether_client *client) {
   for (;;) {
-    char message[sizeof client->last_error + 512];
+    char message[TTH_CLIENT_WHY + 512];
     tth_out *out = NULL;
     pthread_mutex_lock(&client->mu);
     tth_conn *conn = tth_balance_pick_locked(client);
@@ -214,7 +215,7 @@ static bool catch_up(tth_conn *conn) {
 }
 
 void tth_dispatch(tether_call *call, tth_out *out) {
-  char message[sizeof call->c.client->last_error + 512];
+  char message[TTH_CLIENT_WHY + 512];
   tether_code code = TETHER_OK;
   for (tth_conn *conn; (conn = assign(call, &out, &code, message, sizeof message));) {
     if (call->c.lone && !catch_up(conn)) tth_conn_leave(conn);

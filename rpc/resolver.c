@@ -87,9 +87,10 @@ static void *look_up(void *data) {
   char *addresses[ADDRESSES_MOST];
   size_t count = 0;
   int error = getaddrinfo(resolver->host, resolver->port, &hints, &first);
-  const char *why = error == 0            ? "no address that can be connected to"
-                    : error == EAI_SYSTEM ? strerrordesc_np(errno)
-                                          : gai_strerror(error);
+  const char *why = error == 0 ? "no address that can be connected to"
+                    : error == EAI_SYSTEM
+                        ? strerrordesc_np(errno)
+                        : gai_strerror(error);  // NOLINT(concurrency-mt-unsafe): glibc's texts are constant
   for (const struct addrinfo *info = first; info && count < ADDRESSES_MOST; info = info->ai_next)
     if ((addresses[count] = url_of(resolver, info))) count++;
   if (first) freeaddrinfo(first);

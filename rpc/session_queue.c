@@ -54,7 +54,7 @@ tth_stream *tth_list_pop(tth_stream_list *list) {
 /* ---- Output of a stream -------------------------------------------------------------------- */
 
 /* With its data; so much memory is used again. Under a sanitizer it ends where the data ends. */
-#define OUT_SMALL ((size_t)448)
+#define OUT_SMALL ((size_t)304)
 
 tth_out *tth_out_new(size_t size, bool sliced) {
   bool small = size <= OUT_SMALL - sizeof(tth_out);

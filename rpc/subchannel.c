@@ -36,8 +36,8 @@ static void fail_locked(tth_subchannel *sub, const char *why) {
   back_off_locked(sub);
   if (sub->state == TETHER_IDLE) return; /* nobody wants to know */
   sub->state = TETHER_TRANSIENT_FAILURE;
-  snprintf(sub->last_error, sizeof sub->last_error, "%s", why);
-  tth_client_failed_locked(sub->client, sub);
+  bool several = sub->client->subchannel_count > 1;
+  tth_client_failed_locked(sub->client, "%.120s%s%s", several ? sub->address : "", several ? ": " : "", why);
   tth_addresses_doubt_locked(sub->client);
 }
 

@@ -30,7 +30,6 @@ typedef struct tth_subchannel {
   int64_t attempt_ns; /* not before this comes the next attempt */
   int64_t hello_ns;   /* the end of the wait for HELLO */
   int64_t backoff_ns, attempted_ns;
-  char last_error[320];
 } tth_subchannel;
 
 /* An IDLE subchannel with one reference. TETHER_INVALID_ARGUMENT: an address that cannot work;
