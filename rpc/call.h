@@ -104,6 +104,7 @@ struct tether_call {
       int64_t ended_ns;                        /* 0: there is no ledger */
       ProtobufCBinaryData hop;                 /* what the server told, in the arena */
       unsigned row;                            /* of the recorder */
+      uint32_t reply_bytes;                    /* of io_reply, packed; I/O thread */
       ProtobufCBinaryData late_hop;            /* the same, if the call had ended by then; before `gone` */
       const tether_ledger *_Atomic ledgers[2]; /* without and with the late one */
       /* the stream's end: TRAILERS, or the connection's loss */

@@ -631,10 +631,8 @@ static void on_message(tether_call *call, tth_event *event, const tether_limits 
   tether_code code = tth_call_unpack(call, call->method->reply, event->bytes, event->len, limits->max_unpacked_bytes,
                                      why, sizeof why, &call->c.io_reply);
   tth_call_consumed(call, event->cost);
-  if (code == TETHER_OK) {
-    tth_intercept_message(call, false, event->len);
-    return;
-  }
+  call->c.reply_bytes = (uint32_t)event->len;
+  if (code == TETHER_OK) return;
   snprintf(message, sizeof message, "the reply cannot be unpacked: %s", why);
   tth_client_call_refuse(call, code, message);
 }
@@ -700,6 +698,8 @@ static void on_trailers(tether_call *call, tth_event *event, const tether_limits
     mark_gone(call, TTH_GONE_ANSWERED, running);
     return;
   }
+  /* Not as it came: a cancel or the deadline, on any thread, may have ended the call since for its interceptors. */
+  if (call->c.io_reply) tth_intercept_message(call, false, call->c.reply_bytes);
   call->c.left_ns = event->left_ns;
   call->c.told_ns = event->told_ns;
   if (trailers && trailers->has_ledger) call->c.hop = trailers->ledger;

@@ -415,9 +415,10 @@ static bool stop_expecting(tether_call *call) {
   return true;
 }
 
-/* Gives the call to its handler, unless it has ended. */
-static void dispatch(tether_call *call) {
+/* Gives the call, with its request of so many bytes if it has one, to its handler, unless it has ended. */
+static void dispatch(tether_call *call, size_t request_bytes) {
   if (atomic_exchange(&call->s.taken, true)) return;
+  if (call->request) tth_intercept_message(call, false, request_bytes); /* from here on nobody ends it beside this */
   if (call->s.expecting && !stop_expecting(call)) {
     tth_server_call_end(call, TETHER_CANCELLED, NULL);
     return;
@@ -494,7 +495,7 @@ static void on_headers(tether_call *call, const tth_event *event, const tether_l
   bool streams = tth_method_is(call->method, TETHER_METHOD_CLIENT_STREAMING);
   if (!event->whole && !event->end && !streams && call->s.deadline_ns != TETHER_FOREVER) expect_request(call);
   if (event->end) on_end(call);
-  if (streams) dispatch(call);
+  if (streams) dispatch(call, 0);
 }
 
 /* Requests that do not fit into their calls count for their connection. False: it holds too much. */
@@ -524,14 +525,12 @@ static void on_request(tether_call *call, const tth_event *event, const tether_l
     } else if (!hold(call, limits)) {
       code = TETHER_RESOURCE_EXHAUSTED;
       snprintf(why, sizeof why, "the calls on this connection hold as much in requests as they may");
-    } else {
-      tth_intercept_message(call, false, event->len);
     }
   }
   if (code != TETHER_OK)
     end_unhandled(call, code, why);
   else if (event->end)
-    dispatch(call);
+    dispatch(call, event->len);
 }
 
 static void on_message(tether_call *call, tth_event *event, const tether_limits *limits) {

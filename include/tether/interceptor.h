@@ -24,7 +24,9 @@
  *     cancel. They must not block, and may do what completion callbacks may (rpc.h, rule 4). No lock is held.
  *  5. `*state` is the interceptor's own per call. It is NULL first, and stays NULL if begin does not set it. Let it
  * point into memory from tether_call_alloc: hooks for a stream's messages may run beside each other, one that is sent
- * and one that comes, and beside end. Once the client or server is closed no hook runs.
+ * and one that comes, and beside end or just after it. Those of a unary call run one after the other, end last; a
+ * reply is told of with the status behind it, and not at all if the call ends before that. Once the client or server is
+ * closed no hook runs.
  *
  * Without interceptors a call pays for a branch or two. */
 #ifndef TETHER_INTERCEPTOR_H
