@@ -143,7 +143,10 @@ static void on_attempt(tether_call *call, void *data) {
   tether_code code = tether_call_code(call);
   int64_t delay_ns = 0;
   tth_pushback pushback = tth_pushback_read(tether_call_trailers(call), &delay_ns);
-  bool final = code == TETHER_OK || !(h->non_fatal & 1u << code) || tether_ctx_err(h->ctx) != TETHER_OK;
+  /* A non-fatal failure is not final because the call's context has ended meanwhile: that ends the attempts that still
+   * run, or else the next one as it starts, and their answer counts. */
+  bool cut = tether_ctx_err(h->ctx) != TETHER_OK && code == tth_code_of_ctx(h->ctx);
+  bool final = code == TETHER_OK || !(h->non_fatal & 1u << code) || cut;
   count(h, attempt, code, pushback);
   pthread_mutex_lock(&h->mu);
   h->ended++;

@@ -256,7 +256,8 @@ bool tth_retrying_ended(tether_call *call) {
   if (!is_kept(r) || call->c.io_headers || call->c.io_reply) r->attempts.committed = true;
   tth_retry retry = tth_retry_decide(&r->attempts, &client->throttle, call->code, call->trailers, random, &delay_ns);
   if (retry == TTH_RETRY_THROTTLED) atomic_fetch_add_explicit(&client->throttled, 1, memory_order_relaxed);
-  return retry == TTH_RETRY && tether_ctx_err(call->root) == TETHER_OK && back_off(call, delay_ns);
+  /* Also if the context has ended since: that then ends the call (back_off), which this attempt was not to end. */
+  return retry == TTH_RETRY && back_off(call, delay_ns);
 }
 
 void tth_retrying_stop(tether_call *call) {
