@@ -1,5 +1,6 @@
 /* A client of several addresses: which it connects to, which its calls go to, what state that makes, and what happens
  * when nobody calls; in virtual time. */
+#include <pthread.h>
 #include <string.h>
 
 #include "tests/support/mem_bank.h"
@@ -228,6 +229,39 @@ static void a_client_that_nobody_uses_closes_its_connections_until_the_next_call
   tst_bank_close(client);
 }
 
+/* ---- Waiting ------------------------------------------------------------------------------- */
+
+struct watcher {
+  pthread_t thread;
+  tether_client *client;
+  tether_code code;
+  tether_connectivity seen;
+};
+
+static void *watch(void *data) {
+  struct watcher *w = data;
+  w->code = tether_client_wait_change(w->client, tether_ctx_background(), TETHER_CONNECTING, &w->seen);
+  return NULL;
+}
+
+static void a_change_of_state_is_told_to_who_waits_for_it(void **state) {
+  (void)state;
+  struct watcher w = {.code = TETHER_UNKNOWN};
+  tst_bank_up(0);
+  w.client = tst_bank_client("mem://a", NULL);
+  tst_bank_pump();
+  assert_int_equal(pthread_create(&w.thread, NULL, watch, &w), 0);
+  tst_bank_hello(0);
+  pthread_join(w.thread, NULL);
+  assert_int_equal(w.code, TETHER_OK);
+  assert_int_equal(w.seen, TETHER_READY);
+  TETHER_SCOPED tether_ctx *over = tether_ctx_with_timeout(tether_ctx_background(), 0);
+  w.seen = TETHER_SHUTDOWN;
+  assert_int_equal(tether_client_wait_change(w.client, over, TETHER_READY, &w.seen), TETHER_DEADLINE_EXCEEDED);
+  assert_int_equal(w.seen, TETHER_SHUTDOWN); /* written on success only */
+  tst_bank_close(w.client);
+}
+
 /* ---- Targets ------------------------------------------------------------------------------- */
 
 static void a_target_that_cannot_work_is_refused(void **state) {
@@ -252,6 +286,7 @@ int main(void) {
       TST_BANK_CASE(each_address_has_its_own_back_off),
       TST_BANK_CASE(a_lazy_client_connects_with_its_first_call),
       TST_BANK_CASE(a_client_that_nobody_uses_closes_its_connections_until_the_next_call),
+      TST_BANK_CASE(a_change_of_state_is_told_to_who_waits_for_it),
       cmocka_unit_test(a_target_that_cannot_work_is_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
