@@ -191,7 +191,7 @@ static void close_lane(struct lane *lane) {
     if (lane->deaf[i] >= 0) close(lane->deaf[i]);
     chain_node_close(&lane->nodes[i]);
   }
-  snprintf(command, sizeof command, "rm -rf %s", lane->dir);
+  snprintf(command, sizeof command, "rm -rf %.100s", lane->dir);
   if (system(command) != 0) print_error("%s is left\n", lane->dir);
 }
 

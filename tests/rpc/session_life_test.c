@@ -130,7 +130,7 @@ static void a_silent_peer_is_asked_and_then_taken_for_gone(void **state) {
   tth_life_limits life = lives_for_ever;
   life.keepalive_ns = 10 * SEC;
   life.keepalive_timeout_ns = 4 * SEC;
-  int64_t stamp_ns;
+  int64_t stamp_ns = 0;
   begin(TTH_SERVER, &life, NEVER);
   ticks(SEC, TTH_TICK_NOTHING, 11 * SEC);
   ticks(11 * SEC - 1, TTH_TICK_NOTHING, 11 * SEC);
@@ -152,7 +152,7 @@ static void whatever_comes_is_a_sign_of_life(void **state) {
   tth_life_limits life = lives_for_ever;
   life.keepalive_ns = 10 * SEC;
   life.keepalive_timeout_ns = 4 * SEC;
-  int64_t stamp_ns;
+  int64_t stamp_ns = 0;
   begin(TTH_SERVER, &life, NEVER);
   assert_non_null(call(1, 5 * SEC));
   ticks(11 * SEC, TTH_TICK_NOTHING, 15 * SEC);
@@ -166,7 +166,7 @@ static void whatever_comes_is_a_sign_of_life(void **state) {
 
 static void a_client_without_calls_asks_only_if_it_is_to(void **state) {
   (void)state;
-  int64_t stamp_ns;
+  int64_t stamp_ns = 0;
   for (int without_calls = 0; without_calls <= 1; without_calls++) {
     tth_life_limits life = lives_for_ever;
     life.keepalive_ns = 10 * SEC;
@@ -184,7 +184,7 @@ static void a_client_with_a_call_notices_a_dead_server_within_time_and_timeout_o
   tth_life_limits life = lives_for_ever;
   life.keepalive_ns = 10 * SEC;
   life.keepalive_timeout_ns = 4 * SEC;
-  int64_t stamp_ns;
+  int64_t stamp_ns = 0;
   begin(TTH_CLIENT, &life, NEVER);
   ticks(11 * SEC, TTH_TICK_NOTHING, 21 * SEC);
   tth_out *out = tth_out_new(TTH_FRAME_HEADER, false);
@@ -310,7 +310,7 @@ static void a_drain_accepts_what_was_on_its_way_and_then_names_the_last_stream(v
   (void)state;
   uint32_t last;
   char why[64];
-  int64_t stamp_ns;
+  int64_t stamp_ns = 0;
   begin(TTH_SERVER, &lives_for_ever, NEVER);
   tth_stream *first = call(1, SEC);
   tth_session_drain(session, "graceful_stop", 2 * SEC);
@@ -353,7 +353,7 @@ static void a_later_questions_answer_ends_the_wait_as_well(void **state) {
   tth_life_limits life = lives_for_ever;
   life.keepalive_ns = 3 * SEC;
   life.keepalive_timeout_ns = 60 * SEC;
-  int64_t first_ns, later_ns, next_ns;
+  int64_t first_ns = 0, later_ns = 0, next_ns;
   begin(TTH_SERVER, &life, NEVER);
   tth_session_drain(session, "graceful_stop", 2 * SEC);
   assert_true(asks(2 * SEC, &first_ns));
@@ -369,7 +369,7 @@ static void an_idle_connection_is_drained_and_closed(void **state) {
   life.idle_ns = 10 * SEC;
   uint32_t last;
   char why[64];
-  int64_t stamp_ns, next_ns;
+  int64_t stamp_ns = 0, next_ns;
   begin(TTH_SERVER, &life, NEVER);
   ticks(SEC, TTH_TICK_NOTHING, 11 * SEC);
   tth_stream *stream = call(1, 10 * SEC);
@@ -394,7 +394,7 @@ static void an_old_connection_is_drained_and_its_calls_have_a_grace(void **state
   life.age_grace_ns = 20 * SEC;
   uint32_t last;
   char why[64];
-  int64_t stamp_ns;
+  int64_t stamp_ns = 0;
   begin(TTH_SERVER, &life, 60 * SEC);
   assert_non_null(call(1, 2 * SEC));
   ticks(2 * SEC, TTH_TICK_NOTHING, 61 * SEC);
