@@ -37,6 +37,11 @@ void sim_check_stop(void *data, uint64_t number) {
   bool held = wire->ends[TTH_CLIENT].held || wire->ends[TTH_SERVER].held || wire->ghost;
   int64_t since_ns = wire->free_at_ns > c->ended_ns ? wire->free_at_ns : c->ended_ns;
   int64_t clear_ns = since_ns + sim_wire_bound_ns(wire);
+  /* It was found to be out of its own time before the news came: the timer is yet to tell it. */
+  if (c->begun && tether_ctx_err(c->ctx) == TETHER_DEADLINE_EXCEEDED) {
+    int64_t told_ns = c->server_deadline_ns + sim->timer_slack_ns + TETHER_US;
+    if (clear_ns < told_ns) clear_ns = told_ns;
+  }
   if (held || sim->now_ns < clear_ns) {
     sim_later(held ? sim_wire_bound_ns(wire) + TETHER_MS : clear_ns - sim->now_ns, sim_check_stop, c, 0);
     return;
