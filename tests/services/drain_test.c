@@ -25,7 +25,7 @@ static atomic_bool stop;
 static atomic_int under_way, answered;
 
 static void start_shard(int round) {
-  char db[128], name[16];
+  char db[128], name[32];
   log_line line;
   snprintf(db, sizeof db, "%s/db/shard-0.db", c.dir);
   snprintf(url, sizeof url, "ipc://%s/drained.sock", c.dir);
