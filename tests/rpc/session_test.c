@@ -58,6 +58,8 @@ static tth_session *new_session(tth_role role) {
 static tth_event next(tth_session *session) {
   tth_event event;
   tth_session_next_event(session, &event);
+  tth_out_free(event.kept);
+  event.kept = NULL;
   return event;
 }
 
@@ -777,10 +779,11 @@ static void after_goaway_a_client_opens_nothing_and_gets_its_unsent_calls_back(v
   b.len = 0;
   add_frame(&b, TTH_GOAWAY, 0, 0, "\x08\x01", 2);
   assert_int_equal(only_event(session, &b).type, TTH_EVENT_GOAWAY);
-  tth_out *out;
+  tth_out *out, *none = NULL;
   assert_ptr_equal(tth_session_take_back(session, 1, &out), &user_b);
   assert_non_null(out);
-  assert_null(tth_session_take_back(session, 1, &out));
+  assert_null(tth_session_take_back(session, 1, &none));
+  assert_null(none);
   tth_out_free(out);
   b.len = 0;
   add_trailers(&b, 1);

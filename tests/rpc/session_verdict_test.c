@@ -19,6 +19,8 @@ static tth_event given(tth_session *session, tst_frames *batch) {
   tth_session_input(session, batch->bytes, batch->len, 0);
   (void)tth_session_next_event(session, &event);
   event.bytes = NULL;
+  tth_out_free(event.kept);
+  event.kept = NULL;
   tst_frames_fini(batch);
   return event;
 }

@@ -80,6 +80,7 @@ static void greet_and_call(tst_mem_peer *peer, tst_mem_net *net) {
   tst_frames_raw(&frames, TTH_MESSAGE, TTH_FLAG_END, 1, "", 0);
   tst_mem_peer_say_frames(peer, &frames);
   assert_int_equal(tst_mem_peer_code(peer, 1), TETHER_OK);
+  tst_frames_fini(&frames);
 }
 
 static void a_client_moves_only_what_it_was_answered_itself(void **state) {
@@ -102,6 +103,7 @@ static void a_client_moves_only_what_it_was_answered_itself(void **state) {
   assert_int_equal(tether_server_get_stats(server, NULL, &counted), TETHER_OK);
   assert_int_equal(counted.ended[TETHER_OK], 1);
   assert_int_equal(counted.ended[TETHER_INTERNAL], 1);
+  tst_frames_fini(&frames);
   tst_mem_peer_fini(&honest);
   tst_mem_peer_fini(&hostile);
   tether_server_close(server);

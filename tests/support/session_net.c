@@ -123,6 +123,7 @@ static void arrive(tst_line *line, tth_role sender) {
     if (event.type == TTH_EVENT_BROKEN) fail_msg("%s", (const char *)event.bytes);
     if (event.type == TTH_EVENT_PONG) line->answered = true;
     if (event.type == TTH_EVENT_HEADERS && role == TTH_SERVER) on_request(line, &event);
+    tth_out_free(event.kept);
   }
   free(batch);
 }

@@ -164,7 +164,6 @@ static void on_message(tst_pair *pair, tst_call *call, tth_role reader, const tt
   way->costs[way->received++] = event->cost;
   way->ended = event->end;
   free(event->owned);
-  tth_out_free(event->kept);
   if (call->reads[reader]) tst_pair_read(pair, call, reader, 1);
 }
 
@@ -214,7 +213,10 @@ size_t tst_pair_deliver(tst_pair *pair, tth_role sender, size_t most) {
   }
   if (n == 0) return 0;
   tth_session_input(pair->session[role], wire->bytes, len, 0);
-  for (tth_event event; tth_session_next_event(pair->session[role], &event);) on_event(pair, role, &event);
+  for (tth_event event; tth_session_next_event(pair->session[role], &event);) {
+    on_event(pair, role, &event);
+    tth_out_free(event.kept);
+  }
   wire->len -= len;
   memmove(wire->bytes, wire->bytes + len, wire->len);
   return n;
