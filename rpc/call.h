@@ -89,7 +89,7 @@ struct tether_call {
       size_t metadata_bytes;
       /* under the client's lock */
       tth_out *out; /* the request, while waiting for a connection */
-      bool waiting, wait_for_ready;
+      bool waiting, wait_for_ready, dispatched;
       bool lone;       /* a thread blocks until the end, which calls nobody */
       tth_conn *leads; /* and is to receive the answer here; NULL: not */
       pthread_t leader;

@@ -47,8 +47,10 @@ static tether_phase release(tether_call *call, const tether_cause *cause) {
   if (call->c.waiting) {
     tth_dispatch_forget_locked(client, call);
     unref_list = true;
-    phase = TETHER_PHASE_CONNECTING;
   }
+  /* One that is being taken from the list, or from one connection to the next, has none either. */
+  bool between = call->c.retrying && atomic_load(&call->c.retrying->waiting);
+  if (call->c.dispatched && !between) phase = TETHER_PHASE_CONNECTING;
   tth_conn *conn = call->conn;
   pthread_mutex_unlock(&client->mu);
   if (conn) {

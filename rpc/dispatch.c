@@ -181,7 +181,7 @@ static tth_conn *assign(tether_call *call, tth_out **out, tether_code *code, cha
   tether_client *client = call->c.client;
   bool dropped = false;
   pthread_mutex_lock(&client->mu);
-  client->used = true;
+  client->used = call->c.dispatched = true;
   tth_conn *conn = client->closing ? NULL : tth_balance_pick_locked(client);
   if (!tth_call_is_running(call)) {
     conn = NULL;
