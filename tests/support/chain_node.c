@@ -44,10 +44,13 @@ const tether_key *const chain_keys[CHAIN_KEYS + 1] = {&key_local, &key_one_hop, 
 static const tether_key *const fewer_keys[] = {&key_local, &key_one_hop, &key_all, &key_secret, NULL};
 
 static void note_values(struct chain_shared *shared, const tether_ctx *ctx) {
+  static pthread_mutex_t mu = PTHREAD_MUTEX_INITIALIZER; /* of calls at once the last one counts, whole */
+  pthread_mutex_lock(&mu);
   for (int i = 0; i < CHAIN_KEYS; i++) {
     const char *value = tether_ctx_value(ctx, chain_keys[i]);
     snprintf(shared->seen[i], sizeof shared->seen[i], "%s", value ? value : "-");
   }
+  pthread_mutex_unlock(&mu);
 }
 
 /* ---- Calling on ---------------------------------------------------------------------------- */
