@@ -28,7 +28,7 @@ TETHER_API TETHER_MUST_USE tether_code tether_reflection_new(tether_server *serv
 TETHER_API void tether_reflection_free(tether_reflection *reflection);
 
 /* Shows a file, and its imports, that no method served is from: one that defines extensions, say. `file` is static. Any
- * thread, before the first request is answered.
+ * thread, before the first call of the service begins.
  * TETHER_FAILED_PRECONDITION: later than that. TETHER_RESOURCE_EXHAUSTED: no memory, nothing was added. */
 TETHER_API TETHER_MUST_USE tether_code tether_reflection_add(tether_reflection *reflection, const tether_file *file);
 

@@ -29,7 +29,8 @@ struct fixture {
   struct echo_stats stats;
 };
 
-static int setup(void **state) {
+/* `extra` is added before anybody calls; NULL: nothing is. */
+static int setup_with(void **state, const tether_file *extra) {
   struct fixture *f = calloc(1, sizeof *f);
   if (!f) return -1;
   *state = f;
@@ -39,6 +40,7 @@ static int setup(void **state) {
   f->ctx = tether_ctx_with_timeout(tether_ctx_background(), RPC_TEST_BOUND_NS);
   bool opened = tether_server_open(&(tether_server_options){.max_workers = 1}, &f->server) == TETHER_OK &&
                 tether_reflection_new(f->server, &f->reflection) == TETHER_OK &&
+                (!extra || tether_reflection_add(f->reflection, extra) == TETHER_OK) &&
                 echo_server_add(f->server, &f->stats) == TETHER_OK &&
                 tether_server_listen(f->server, f->url) == TETHER_OK &&
                 tether_client_open(f->url, NULL, &f->client) == TETHER_OK &&
@@ -48,6 +50,8 @@ static int setup(void **state) {
         grpc_reflection_v1_server_reflection_client_server_reflection_info_start(f->client, f->ctx, NULL, NULL, NULL);
   return opened ? 0 : -1;
 }
+
+static int setup(void **state) { return setup_with(state, NULL); }
 
 static int teardown(void **state) {
   struct fixture *f = *state;
@@ -353,17 +357,20 @@ static void open_streams_take_no_worker_and_are_let_go_when_their_client_leaves(
 
 /* ---- Adding -------------------------------------------------------------------------------- */
 
+static const uint8_t extra_descriptor[] =
+    "\x0a\x0b"
+    "extra.proto"
+    "\x22\x07\x0a\x05"
+    "Extra";
+static const tether_file extra_file = {
+    .name = "extra.proto", .descriptor = extra_descriptor, .size = sizeof extra_descriptor - 1};
+
+static int setup_with_extra(void **state) { return setup_with(state, &extra_file); }
+
 static void files_that_nobody_serves_can_be_added_before_the_first_request(void **state) {
   struct fixture *f = *state;
-  static const uint8_t descriptor[] =
-      "\x0a\x0b"
-      "extra.proto"
-      "\x22\x07\x0a\x05"
-      "Extra";
-  static const tether_file file = {.name = "extra.proto", .descriptor = descriptor, .size = sizeof descriptor - 1};
-  assert_int_equal(tether_reflection_add(f->reflection, &file), TETHER_OK);
   expect_file(ask(f, REQUEST(FILE_CONTAINING_SYMBOL), "Extra"), "extra.proto");
-  assert_int_equal(tether_reflection_add(f->reflection, &file), TETHER_FAILED_PRECONDITION);
+  assert_int_equal(tether_reflection_add(f->reflection, &extra_file), TETHER_FAILED_PRECONDITION);
 }
 
 static void it_cannot_be_added_twice_or_late(void **state) {
@@ -392,7 +399,8 @@ int main(void) {
       TEST(a_half_close_ends_the_stream_in_good_order),
       TEST(answers_that_nobody_reads_hold_the_server_back_and_come_later),
       TEST(open_streams_take_no_worker_and_are_let_go_when_their_client_leaves),
-      TEST(files_that_nobody_serves_can_be_added_before_the_first_request),
+      cmocka_unit_test_setup_teardown(files_that_nobody_serves_can_be_added_before_the_first_request, setup_with_extra,
+                                      teardown),
       TEST(it_cannot_be_added_twice_or_late),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
