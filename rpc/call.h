@@ -213,6 +213,10 @@ struct tth_moves {
  * taken off too many: it is to end. */
 TETHER_MUST_USE bool tth_client_call_detach_locked(tether_call *call);
 
+/* Client: the answer of the call is here, though not told yet; its frames left at `left_ns`. The connection's lock is
+ * held. */
+void tth_client_call_answered_locked(tether_call *call, int64_t left_ns);
+
 /* Client: the connection brought an event for the call, or was lost. */
 void tth_client_call_event(tether_call *call, tth_event *event, const tether_limits *limits);
 void tth_client_call_lost(tether_call *call, const char *address, tth_out *unsent, const char *why);

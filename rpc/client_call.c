@@ -59,6 +59,9 @@ static tether_phase release(tether_call *call, const tether_cause *cause) {
     if (call->stream) {
       phase = call->stream->state == TTH_STREAM_QUEUED ? TETHER_PHASE_QUEUED_HERE : TETHER_PHASE_WAITING;
       call->c.left_ns = call->stream->left_ns;
+    } else if (opened) { /* its answer is here, or the loss of its connection, and about to be told */
+      phase = TETHER_PHASE_WAITING;
+      if (call->c.left_ns == 0) call->c.left_ns = call->c.started_ns;
     }
     if (session && call->stream) {
       unref_stream = !tth_session_cancel(session, call->stream, cause, wait_below_ns(call));
@@ -72,6 +75,11 @@ static tether_phase release(tether_call *call, const tether_cause *cause) {
   if (unref_list) tether_call_unref(call);
   if (unref_stream) tether_call_unref(call);
   return phase;
+}
+
+void tth_client_call_answered_locked(tether_call *call, int64_t left_ns) {
+  if (call->stream) call->c.left_ns = left_ns; /* else the call has ended, and may be read */
+  call->stream = NULL;
 }
 
 /* The client may be closed once its calls have called back, which may be while tether_call_start still runs. */
@@ -702,7 +710,6 @@ static void on_trailers(tether_call *call, tth_event *event, const tether_limits
   }
   /* Not as it came: a cancel or the deadline, on any thread, may have ended the call since for its interceptors. */
   if (call->c.io_reply) tth_intercept_message(call, false, call->c.reply_bytes);
-  call->c.left_ns = event->left_ns;
   call->c.told_ns = event->told_ns;
   if (trailers && trailers->has_ledger) call->c.hop = trailers->ledger;
   if (trailers && code == TETHER_OK) {

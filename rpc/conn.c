@@ -197,7 +197,7 @@ static size_t collect_locked(tth_conn *conn, tth_event *events) {
       }
     }
     if (event->type == TTH_EVENT_TRAILERS) {
-      ((tether_call *)event->user)->stream = NULL;
+      tth_client_call_answered_locked(event->user, event->left_ns);
     } else if (event->user) {
       tether_call_ref(event->user);
     }

@@ -162,25 +162,42 @@ static void an_interrupt_by_somebody_else_is_told_as_such(void **state) {
 
 /* ---- The next statement --------------------------------------------------------------------- */
 
-/* A context whose end races the end of a statement: cancelled by another thread, after a number of turns. */
+/* A context whose end races the end of a statement. Another thread cancels it, `lead` turns of a loop after the
+ * statement begins; a negative lead is the statement's wait. Each outcome moves the lead towards the other, so most
+ * rounds are close, on any machine and under any sanitizer. */
 struct race {
   tether_ctx *ctx;
   pthread_barrier_t start, end;
-  int rounds, turns;
+  int rounds, lead;
 };
+
+enum { LEAD_MOST = 1 << 22 };
+
+static void turn(int turns) {
+  for (volatile int i = 0; i < turns; i++) continue;
+}
 
 static void *race_canceller(void *data) {
   struct race *race = data;
   for (int i = 0; i < race->rounds; i++) {
     pthread_barrier_wait(&race->start);
-    for (volatile int turn = 0; turn < race->turns; turn++) continue;
+    turn(race->lead);
     tether_ctx_cancel(race->ctx);
     pthread_barrier_wait(&race->end);
   }
   return NULL;
 }
 
-static void race_run(int rounds, void (*round)(void *data, const tether_ctx *ctx, int number), void *data) {
+/* Where the next cancel comes: somewhat later after one that stopped its statement, else earlier, by a step that
+ * differs from round to round. */
+static int next_lead(int lead, bool finished, int number) {
+  int size = lead < 0 ? -lead : lead, step = 1 + size / 8 + (int)((unsigned)number * 7919U % (64 + (unsigned)size / 8));
+  int next = finished ? lead - step : lead + step;
+  return next < -LEAD_MOST ? -LEAD_MOST : next > LEAD_MOST ? LEAD_MOST : next;
+}
+
+/* `round` says whether its statement finished. */
+static void race_run(int rounds, bool (*round)(void *data, const tether_ctx *ctx, int number), void *data) {
   struct race race = {.rounds = rounds};
   pthread_t thread;
   pthread_barrier_init(&race.start, NULL, 2);
@@ -189,10 +206,11 @@ static void race_run(int rounds, void (*round)(void *data, const tether_ctx *ctx
   for (int i = 0; i < rounds; i++) {
     TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_cancel(tether_ctx_background());
     race.ctx = ctx;
-    race.turns = (int)((1U << i % 20) + (unsigned)i * 7919U % (1U << i % 20)); /* every order of magnitude */
     pthread_barrier_wait(&race.start);
-    round(data, ctx, i);
+    turn(-race.lead);
+    bool finished = round(data, ctx, i);
     pthread_barrier_wait(&race.end);
+    race.lead = next_lead(race.lead, finished, i);
   }
   assert_int_equal(pthread_join(thread, NULL), 0);
   pthread_barrier_destroy(&race.start);
@@ -205,7 +223,7 @@ struct outcomes {
 };
 
 /* One number is asked for under the racing context, the next under none, at once. */
-static void race_then_ask(void *data, const tether_ctx *ctx, int number) {
+static bool race_then_ask(void *data, const tether_ctx *ctx, int number) {
   struct outcomes *o = data;
   bool row = false;
   sqlite3_bind_int(o->racing, 1, number);
@@ -222,6 +240,7 @@ static void race_then_ask(void *data, const tether_ctx *ctx, int number) {
   assert_code(tether_sqlite_step(sqlite, tether_ctx_background(), o->next, &row), TETHER_OK);
   assert_int_equal(sqlite3_column_int(o->next, 0), 300 - number);
   sqlite3_reset(o->next);
+  return code == TETHER_OK;
 }
 
 static void a_cancel_that_comes_too_late_never_hits_the_next_statement(void **state) {
@@ -236,7 +255,7 @@ static void a_cancel_that_comes_too_late_never_hits_the_next_statement(void **st
 }
 
 /* Rows of one statement are read while another runs under a context that ends. */
-static void race_beside_rows(void *data, const tether_ctx *ctx, int number) {
+static bool race_beside_rows(void *data, const tether_ctx *ctx, int number) {
   struct outcomes *o = data;
   bool row = false;
   (void)number;
@@ -253,6 +272,7 @@ static void race_beside_rows(void *data, const tether_ctx *ctx, int number) {
     assert_true(row);
   }
   sqlite3_reset(o->next);
+  return code == TETHER_OK;
 }
 
 static void a_cancel_spares_the_other_statements_of_the_connection(void **state) {

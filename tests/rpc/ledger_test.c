@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tether/interceptor.h>
 #include <tether/ledger.h>
 
 #include "rpc/client.h"
@@ -298,6 +299,49 @@ static void a_handler_that_passes_a_deadline_on_without_a_text_leaves_it_to_the_
   assert_non_null(strstr(tether_call_message(root), "(/testing.v1.Handed/Unary at "));
 }
 
+/* ---- Told late ------------------------------------------------------------------------------ */
+
+/* Keeps the thread that has taken the answer from the connection until the deadline has ended the call. */
+static void outlast(void *data, tether_call *call, bool sent, size_t bytes, void *state) {
+  tether_code *seen = data;
+  (void)bytes, (void)state;
+  if (!sent) *seen = tether_call_wait(call);
+}
+
+static void an_answer_that_waits_here_for_its_reader_was_not_connecting(void **state) {
+  (void)state;
+  tether_code seen = TETHER_OK;
+  const tether_interceptor slow = {.message = outlast, .data = &seen}, *const interceptors[] = {&slow, NULL};
+  tst_mem_net *net = tst_mem_net_new(true);
+  tst_mem_net_use(net);
+  tst_mem_peer peer = {0};
+  assert_true(tst_mem_peer_listen(&peer, net, "mem://quick"));
+  tether_client *client;
+  assert_int_equal(tth_client_open_on(&tst_transport_mem, "mem://quick",
+                                      &(tether_client_options){.interceptors = interceptors}, &client),
+                   TETHER_OK);
+  tst_link_mem_pump(net);
+  tst_frames frames = {0};
+  tst_frames_hello(&frames, 10);
+  tst_mem_peer_say_frames(&peer, &frames);
+  TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), 100 * TETHER_MS);
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  tether_call *call = testing_v1_echo_client_download_start(client, ctx, &request, NULL, NULL, NULL);
+  tst_link_mem_pump(net);
+  tst_frames_raw(&frames, TTH_MESSAGE, 0, 1, NULL, 0);
+  tst_frames_trailers(&frames, 1, TETHER_OK);
+  tst_mem_peer_say_frames(&peer, &frames);
+  tst_frames_fini(&frames);
+  assert_int_equal(seen, TETHER_DEADLINE_EXCEEDED);
+  const char *message = tether_call_message(call), *phase = tether_phase_text(TETHER_PHASE_WAITING);
+  if (!strstr(message, phase)) fail_msg("%s: not %s", message, phase);
+  tether_call_unref(call);
+  tst_mem_peer_fini(&peer);
+  tst_link_mem_pump(net);
+  tether_client_close(client);
+  tst_mem_net_free(net);
+}
+
 /* ---- From a hostile server ----------------------------------------------------------------- */
 
 /* A Hop with one leg, whose hop it is, and so on; most of it is the innermost. */
@@ -390,6 +434,7 @@ int main(void) {
       CASE(a_server_keeps_the_answer_to_an_explained_call_until_it_has_those_below),
       CASE(but_not_for_longer_than_a_second_nor_for_a_call_that_did_not_ask),
       CASE(a_handler_that_passes_a_deadline_on_without_a_text_leaves_it_to_the_ledger),
+      cmocka_unit_test(an_answer_that_waits_here_for_its_reader_was_not_connecting),
       cmocka_unit_test(a_ledger_that_makes_no_sense_costs_only_itself),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
