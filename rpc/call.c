@@ -1,4 +1,4 @@
-/* The call object: lifetime, memory, results. What moves it is in client_call.c and server_call.c. */
+/* The call object: lifetime, memory, results. What moves it is in client_call*.c and server_call*.c. */
 #include "rpc/call.h"
 
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* What handlers do with their calls: a status message, metadata, an answer later. server_call.c runs them. */
+/* What handlers do with their calls: a status message, metadata, an answer later. server_call_run.c runs them. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

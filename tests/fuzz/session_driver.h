@@ -1,5 +1,5 @@
 /* tests/fuzz/session_driver.h: a session, a hostile peer, and an owner that uses the session as rpc/conn.c,
- * client_call.c and server_call.c do. An input is a sequence of steps: what the peer says, what the owner does, when
+ * client_call*.c and server_call*.c do. An input is a sequence of steps: what the peer says, what the owner does, when
  * bytes leave. */
 #ifndef TETHER_TESTS_FUZZ_SESSION_DRIVER_H
 #define TETHER_TESTS_FUZZ_SESSION_DRIVER_H

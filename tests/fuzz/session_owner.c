@@ -1,4 +1,4 @@
-/* The owner's half: calls as client_call.c and server_call.c make them of a stream. It keeps their contract (what is
+/* The owner's half: calls as client_call*.c and server_call*.c make them of a stream. It keeps their contract (what is
  * sent after END, what a cancelled stream still takes) and does everything that contract allows. */
 #include <stdlib.h>
 #include <string.h>
