@@ -1,6 +1,8 @@
 /* tether-orders: serves orders that are kept in PostgreSQL.
  *
- *   tether-orders --db "host=/run/postgresql dbname=orders" --listen ipc:///run/orders/orders.sock --sample */
+ *   tether-orders --db "host=/run/postgresql dbname=orders" --listen ipc:///run/orders/orders.sock --sample
+ *
+ * libpq reads --db, and with it the environment: PGSERVICEFILE and so on. */
 #include "common/log.h"
 #include "common/options.h"
 #include "common/security.h"
@@ -45,7 +47,7 @@ static tether_code open_database(void) {
       .conninfo = db, .max_connections = connections, .log = log_database, .settle_ns = 5 * TETHER_SEC};
   tether_code code = tether_pq_pool_open(&with, &service.pool);
   if (code != TETHER_OK) {
-    svc_log_note("error", "--db '%s' is no connection string: %s", db, tether_code_name(code));
+    svc_log_note("error", "--db is no connection string: %s", tether_code_name(code)); /* it may hold a password */
     return code;
   }
   TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), start_ns);

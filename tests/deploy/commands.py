@@ -62,7 +62,16 @@ def check_command(where, words):
         value = rest.pop(0) if options.get(name) and rest else None
         check(not options.get(name) or value is not None, where, f"{word} lacks its value")
         given.setdefault(name, []).append(value)
+    # The database by the name of a service, whose settings and password are in a file (check_database).
+    for database in given.get("db", []) if program == "tether-orders" else []:
+        check(re.fullmatch("service=[a-z]+", database), where, "tells where its database is, in everybody's sight")
     return given
+
+
+def check_database(where, given, service_file, secrets):
+    """A program that takes its database by name has libpq's service file, among the secrets it is given."""
+    if given.get("db", [""])[0].startswith("service="):
+        check(service_file in secrets, where, f"PGSERVICEFILE {service_file} is none of its secrets {secrets}")
 
 
 def documents(path):
@@ -86,7 +95,7 @@ def unit_of(path):
 
 
 units = {os.path.basename(p): unit_of(p) for p in glob.glob(os.path.join(deploy, "systemd", "*.service"))}
-check(len(units) == 4, "deploy/systemd", "there are not four units")
+check(len(units) == 5, "deploy/systemd", "there are not five units")
 directories = set()
 for name, unit in units.items():
     service, environment = unit["Service"], {}
@@ -97,6 +106,8 @@ for name, unit in units.items():
     for key, value in environment.items():
         line = line.replace("$" + key, value)
     given = check_command(name, line.split())
+    check_database(name, given, environment.get("PGSERVICEFILE"),
+                   ["%d/" + c.split(":")[0] for c in service.get("LoadCredential", [])])
     for url in given.get("listen", []):
         if url.startswith("ipc://"):
             directories.add(os.path.dirname(url[len("ipc://"):]))
@@ -121,6 +132,9 @@ services = compose["services"]
 for name, service in services.items():
     where = f"compose.yaml, {name}"
     given = check_command(where, service["command"])
+    secrets = service.get("secrets", [])
+    check(set(secrets) <= set(compose.get("secrets", {})), where, f"not all of {secrets} are secrets")
+    check_database(where, given, service.get("environment", {}).get("PGSERVICEFILE"), ["/run/secrets/" + s for s in secrets])
     if "grace" in given:
         check(seconds(service["stop_grace_period"]) > seconds(given["grace"][0]), where, "killed before its grace is over")
     for target in given.get("shard", []) + given.get("search", []):
@@ -142,48 +156,70 @@ for name, service in services.items():
 
 # ---- Kubernetes ----
 
-folder = os.path.join(deploy, "kubernetes")
-kustomization = documents(os.path.join(folder, "kustomization.yaml"))[0]
-listed = {os.path.join(folder, r) for r in kustomization["resources"]}
-there = set(glob.glob(os.path.join(folder, "*.yaml"))) - {os.path.join(folder, "kustomization.yaml")}
-check(listed == there, "kustomization.yaml", f"lists {sorted(listed ^ there)} or lacks it")
-objects = [d for p in sorted(there) for d in documents(p)]
-by_kind = {}
-for o in objects:
-    by_kind.setdefault(o["kind"], {})[o["metadata"]["name"]] = o
-workloads = {**by_kind.get("Deployment", {}), **by_kind["StatefulSet"]}
-check(len(workloads) == 4, "deploy/kubernetes", "there are not four workloads")
+def check_kustomization(folder, workload_count):
+    at = os.path.relpath(folder, deploy)
+    kustomization = documents(os.path.join(folder, "kustomization.yaml"))[0]
+    listed = {os.path.join(folder, r) for r in kustomization["resources"]}
+    there = set(glob.glob(os.path.join(folder, "*.yaml"))) - {os.path.join(folder, "kustomization.yaml")}
+    check(listed == there, f"{at}/kustomization.yaml", f"lists {sorted(listed ^ there)} or lacks it")
+    by_kind = {}
+    for o in [d for p in sorted(there) for d in documents(p)]:
+        by_kind.setdefault(o["kind"], {})[o["metadata"]["name"]] = o
+    check(kustomization["namespace"] in by_kind["Namespace"], at, "its namespace is not made")
+    workloads = {**by_kind.get("Deployment", {}), **by_kind.get("StatefulSet", {})}
+    check(len(workloads) == workload_count, at, f"there are not {workload_count} workloads")
+    check_selectors(by_kind, workloads)
+    for name, workload in workloads.items():
+        check_workload(f"{workload['kind']} {name}", name, workload["spec"], by_kind)
 
 
-def selects(labels):
+def selects(workloads, labels):
     return [n for n, w in workloads.items() if labels.items() <= w["spec"]["template"]["metadata"]["labels"].items()]
 
 
-for kind, labels_of in (("Service", lambda o: o["spec"]["selector"]),
-                        ("PodDisruptionBudget", lambda o: o["spec"]["selector"]["matchLabels"]),
-                        ("NetworkPolicy", lambda o: o["spec"]["podSelector"]["matchLabels"])):
-    for name, o in by_kind[kind].items():
-        check(selects(labels_of(o)) == [name], f"{kind} {name}", "does not select the workload of its name")
-for name, budget in by_kind["PodDisruptionBudget"].items():
-    check(budget["spec"]["minAvailable"] < workloads[name]["spec"]["replicas"], f"PodDisruptionBudget {name}",
-          "lets no pod go")
-for name, policy in by_kind["NetworkPolicy"].items():
-    for rule in policy["spec"]["ingress"]:
-        for peer in rule.get("from", []):
-            check(selects(peer["podSelector"]["matchLabels"]), f"NetworkPolicy {name}", "lets nobody in")
-for name, workload in workloads.items():
-    spec, where = workload["spec"], f"{workload['kind']} {name}"
-    check(selects(spec["selector"]["matchLabels"]) == [name], where, "does not select its own pods")
-    check(name in by_kind["Service"] and name in by_kind["PodDisruptionBudget"] and name in by_kind["NetworkPolicy"],
-          where, "lacks a Service, PodDisruptionBudget or NetworkPolicy")
+def check_selectors(by_kind, workloads):
+    for kind, labels_of in (("Service", lambda o: o["spec"]["selector"]),
+                            ("PodDisruptionBudget", lambda o: o["spec"]["selector"]["matchLabels"]),
+                            ("NetworkPolicy", lambda o: o["spec"]["podSelector"]["matchLabels"])):
+        for name, o in by_kind[kind].items():
+            check(selects(workloads, labels_of(o)) == [name], f"{kind} {name}", "does not select the workload of its name")
+    for name, budget in by_kind["PodDisruptionBudget"].items():
+        check(budget["spec"]["minAvailable"] < workloads[name]["spec"]["replicas"], f"PodDisruptionBudget {name}",
+              "lets no pod go")
+    for name, policy in by_kind["NetworkPolicy"].items():
+        for rule in policy["spec"]["ingress"]:
+            for peer in rule.get("from", []):
+                labels = peer["podSelector"]["matchLabels"]
+                # The clients of the orders are not ours.
+                check(selects(workloads, labels) or labels == {f"{name}-client": "true"}, f"NetworkPolicy {name}",
+                      "lets nobody in")
+    for name, workload in workloads.items():
+        where = f"{workload['kind']} {name}"
+        check(selects(workloads, workload["spec"]["selector"]["matchLabels"]) == [name], where, "does not select its own pods")
+        check(all(name in by_kind[k] for k in ("Service", "PodDisruptionBudget", "NetworkPolicy")), where,
+              "lacks a Service, PodDisruptionBudget or NetworkPolicy")
+
+
+def check_container(where, pod, container):
+    """Returns the options given."""
+    given = check_command(where, container["command"])
+    check(container["image"] == "tether-search", where, "another image")
+    confined = container["securityContext"]
+    check(confined["readOnlyRootFilesystem"] and confined["capabilities"]["drop"] == ["ALL"], where, "not confined")
+    volumes, secrets = {v["name"]: v for v in pod.get("volumes", [])}, []
+    for mount in container.get("volumeMounts", []):
+        check(mount["name"] in volumes, where, f"no volume {mount['name']}")
+        if "secret" in volumes.get(mount["name"], {}):
+            secrets.append(mount["mountPath"])
+    environment = {e["name"]: e.get("value", "") for e in container.get("env", [])}
+    check_database(where, given, os.path.dirname(environment.get("PGSERVICEFILE", "")), secrets)
+    return given
+
+
+def check_workload(where, name, spec, by_kind):
     pod = spec["template"]["spec"]
     for container in pod.get("initContainers", []) + pod["containers"]:
-        given = check_command(where, container["command"])
-        check(container["image"] == "tether-search", where, "another image")
-        confined = container["securityContext"]
-        check(confined["readOnlyRootFilesystem"] and confined["capabilities"]["drop"] == ["ALL"], where, "not confined")
-        for mount in container.get("volumeMounts", []):
-            check(mount["name"] in [v["name"] for v in pod["volumes"]], where, f"no volume {mount['name']}")
+        given = check_container(where, pod, container)
     ports = {p["name"]: p["containerPort"] for p in container["ports"]}
     for port in by_kind["Service"][name]["spec"]["ports"]:
         check(port["targetPort"] in ports, where, f"its Service wants port {port['targetPort']}")
@@ -209,6 +245,10 @@ for name, workload in workloads.items():
         check(service, where, f"{host} is no Service")
         check(service and service["spec"].get("clusterIP") == "None", where, f"{host} is not headless: one address is no balancing")
         check(service and int(port) in [p["port"] for p in service["spec"]["ports"]], where, f"{host} has no port {port}")
+
+
+check_kustomization(os.path.join(deploy, "kubernetes"), 4)
+check_kustomization(os.path.join(deploy, "kubernetes", "orders"), 1)
 
 for line in wrong:
     print(line, file=sys.stderr)

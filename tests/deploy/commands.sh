@@ -29,3 +29,7 @@ finds 's/"health", /"healthy", /' docker/compose.yaml 'tether-cli healthy --help
 finds 's/clusterIP: None/clusterIP: 10.0.0.1/' kubernetes/shard-0.yaml 'tether-shard-0 is not headless'
 finds 's/minAvailable: 1/minAvailable: 2/' kubernetes/search.yaml 'lets no pod go'
 finds 's/terminationGracePeriodSeconds: 30/terminationGracePeriodSeconds: 10/' kubernetes/edge.yaml 'killed before its grace'
+finds 's/service=orders/host=db password=secret/' docker/compose.yaml "in everybody's sight"
+finds 's/^LoadCredential=pg_service.conf/LoadCredential=other/' systemd/tether-orders.service 'is none of its secrets'
+finds 's/secrets: .pg_service.conf./secrets: []/' docker/compose.yaml 'is none of its secrets'
+finds 's|mountPath: /run/secrets/tether-orders|mountPath: /elsewhere|' kubernetes/orders/orders.yaml 'is none of its secrets'

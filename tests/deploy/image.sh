@@ -9,10 +9,10 @@ if ! grep -qx 'VERSION_CODENAME=bookworm' /etc/os-release; then
   exit 77
 fi
 
-needed=$(for program in load shard search edge cli; do
+needed=$(for program in load shard search edge orders cli; do
   ldd "$programs/tether-$program"
 done | awk '$2 == "=>" { print $1, $3 }' | sort -u)
-direct=$(for program in load shard search edge cli; do
+direct=$(for program in load shard search edge orders cli; do
   objdump -p "$programs/tether-$program" | awk '$1 == "NEEDED" { print $2 }'
 done | sort -u)
 # Of the libraries that programs name themselves; what those need in turn, their packages depend on.

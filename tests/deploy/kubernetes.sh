@@ -10,7 +10,8 @@ if ! command -v kubectl >/dev/null; then
 fi
 python3 -c 'import yaml' 2>/dev/null || { echo "kubernetes.sh: not checked: no python3-yaml (tools/install-deps test)"; exit 77; }
 
-kubectl kustomize . | "$here/round_trip.py"
-kubectl kustomize . | sed 's/clusterIP: None/clusterIp: None/' | "$here/round_trip.py" >/dev/null 2>&1 && exit 1
-kubectl kustomize . | sed 's/periodSeconds: 2$/periodSecond: 2/' | "$here/round_trip.py" >/dev/null 2>&1 && exit 1
+kubectl kustomize . | "$here/round_trip.py" 8
+kubectl kustomize orders | "$here/round_trip.py" 2
+kubectl kustomize . | sed 's/clusterIP: None/clusterIp: None/' | "$here/round_trip.py" 8 >/dev/null 2>&1 && exit 1
+kubectl kustomize . | sed 's/periodSeconds: 2$/periodSecond: 2/' | "$here/round_trip.py" 8 >/dev/null 2>&1 && exit 1
 exit 0

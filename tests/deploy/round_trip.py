@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Reads Kubernetes objects and passes each through kubectl's own types where it can decode without a cluster; fails if a
-field does not come back."""
+field does not come back, or if they are fewer: round_trip.py COUNT"""
 import json
 import subprocess
 import sys
@@ -27,6 +27,8 @@ def through_kubectl(o):
 def lost(path, before, after):
     if isinstance(before, dict) and isinstance(after, dict):
         return [x for k, v in before.items() for x in (lost(f"{path}.{k}", v, after[k]) if k in after else [f"{path}.{k}"])]
+    if isinstance(before, list) and isinstance(after, list):
+        after = [a for a in after if a != {"name": "ADDED", "value": "1"}]  # by through_kubectl
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         return [x for i, v in enumerate(before) for x in lost(f"{path}[{i}]", v, after[i])]
     return [] if before == after else [f"{path}: {before} became {after}"]
@@ -41,4 +43,4 @@ for manifest in yaml.safe_load_all(sys.stdin):
 print(f"{checked} objects went through kubectl")
 for problem in problems:
     print(problem, file=sys.stderr)
-sys.exit(1 if problems or checked < 8 else 0)
+sys.exit(1 if problems or checked < int(sys.argv[1]) else 0)

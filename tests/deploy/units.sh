@@ -18,7 +18,7 @@ ls "$root/usr/bin" "$root/usr/lib/sysusers.d" .
 mkdir -p "$root/bin"
 cp /bin/kill "$root/bin"
 cp /lib/systemd/system/{sysinit,basic,shutdown,network,multi-user,local-fs,swap,slices,sockets,paths,timers}.target . 2>/dev/null || true
-units=(tether-load.service tether-shard@0.service tether-search.service tether-edge.service)
+units=(tether-load.service tether-shard@0.service tether-search.service tether-edge.service tether-orders.service)
 said=$(systemd-analyze verify --man=no --root="$root" "${units[@]}" 2>&1) || { echo "$said" >&2; exit 1; }
 if grep '^[^ ]*tether' <<<"$said" >&2; then
   echo "units.sh: systemd-analyze verify complains" >&2

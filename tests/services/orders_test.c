@@ -62,11 +62,22 @@ static void wait_true(const char *statement) {
 
 /* ---- The service ---------------------------------------------------------------------------- */
 
+/* The database by libpq's service file, as deploy/ has it. */
+static bool write_service_file(void) {
+  char path[128];
+  snprintf(path, sizeof path, "%s/pg_service.conf", dir);
+  FILE *file = fopen(path, "we");
+  if (!file) return false;
+  fputs("[orders]\napplication_name=orders-test\n", file);
+  /* "name=value name=value" becomes a line each. */
+  for (const char *at = postgres.conninfo; *at; at++) fputc(*at == ' ' ? '\n' : *at, file);
+  fputc('\n', file);
+  return fclose(file) == 0 && setenv("PGSERVICEFILE", path, 1) == 0;
+}
+
 static void service_start(void) {
-  char db[300];
-  snprintf(db, sizeof db, "%s application_name=orders-test", postgres.conninfo);
-  const char *const args[] = {"--db",          db,  "--listen", url, "--name", "orders", "--sample", "--allow-slow",
-                              "--connections", "6", NULL};
+  const char *const args[] = {"--db",     "service=orders", "--listen",      url, "--name", "orders",
+                              "--sample", "--allow-slow",   "--connections", "6", NULL};
   log_line line;
   process_start(&service, dir, "orders", "tether-orders", args);
   if (!log_wait(&service, "ready", NULL, NULL, &line)) fail_msg("tether-orders does not start: %s", service.log);
@@ -82,7 +93,7 @@ static int setup_all(void **state) {
   (void)state;
   make_dir(dir);
   snprintf(url, sizeof url, "ipc://%s/orders.sock", dir);
-  return tst_postgres_open(&postgres) ? 0 : -1;
+  return tst_postgres_open(&postgres) && write_service_file() ? 0 : -1;
 }
 
 static int teardown_all(void **state) {
