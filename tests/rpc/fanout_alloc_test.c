@@ -1,7 +1,6 @@
 /* The Nth allocation fails, for every N, while calls fan out, hedged ones among them, and servers answer. Everything
  * ends, `done` and on_done are called once, no handler is left, nothing leaks, and a group whose member could not even
  * be started does not say that all went well. In virtual time, in memory. */
-#include <limits.h>
 #include <tether/hedge.h>
 
 #include "tests/support/alloc_fault.h"
@@ -36,9 +35,7 @@ static void note_group(tether_code code, void *data) {
 /* Timers count; what the net does for itself does not. */
 static void pump(int64_t ns) {
   ctx_sim_advance(ns);
-  bool before = tst_alloc_exempt(true);
-  tst_link_mem_advance(park_sim()->net, tether_now_ns());
-  tst_alloc_exempt(before);
+  tst_alloc_deliver(park_sim()->net);
 }
 
 static void start_hedged(const tether_ctx *ctx, tether_group *group, const tether_metadata *metadata) {
@@ -161,26 +158,13 @@ static void enough_succeed(void) {
 
 /* ---- Every allocation ---------------------------------------------------------------------- */
 
-/* Fails `count` allocations in a row, from each there is. */
-static void fail_each(void (*live)(void), int count) {
-  int from = 0, made;
-  do {
-    memset(&f, 0, sizeof f);
-    assert_true(park_sim_open(&tst_transport_alloc));
-    tst_alloc_fail(from, count);
-    live();
-    made = tst_alloc_count();
-    tst_alloc_fail(INT_MAX, 0);
-    park_sim_close_all();
-  } while (made > from++);
-  print_message("%d allocations\n", from);
-  assert_true(from > 20);
+static void begin(void) {
+  memset(&f, 0, sizeof f);
+  assert_true(park_sim_open(&tst_transport_alloc));
 }
 
 static void every_way(void (*live)(void)) {
-  fail_each(live, 1);
-  fail_each(live, 3);
-  fail_each(live, INT_MAX);
+  tst_alloc_fail_every_way(&(tst_alloc_life){.begin = begin, .live = live, .end = park_sim_close_all, .least = 20});
 }
 
 static void a_hedged_call_ends_once(void **state) {

@@ -10,16 +10,10 @@
 #include <tether/metrics.h>
 #include <tether/tracing.h>
 
-#include "rpc/client.h"
+#include "rpc/call.h"
 #include "rpc/server.h"
-#include "tests/support/alloc_fault.h"
-#include "tests/support/ctx_sim.h"
-#include "tests/support/link_mem.h"
-#include "tests/support/rpc_test.h"
-#include "tests/support/wait.h"
+#include "tests/support/alloc_sim.h"
 
-static tst_mem_net *net;
-static struct echo_stats stats;
 static tether_server *server;
 static int calls, seen; /* started; not even a call could be allocated of the others */
 
@@ -74,26 +68,9 @@ static const tether_interceptor meddler = {.begin = meddle, .end = count_end};
 
 /* ---- Calls --------------------------------------------------------------------------------- */
 
-static void pump(int64_t ns) {
-  bool before = tst_alloc_exempt(true);
-  ctx_sim_advance(ns);
-  tst_link_mem_advance(net, tether_now_ns());
-  tst_alloc_exempt(before);
-}
-
-static bool is_zero(void *data) {
-  pump(0);
-  return atomic_load((atomic_int *)data) == 0;
-}
-
-static bool has_answered(void *data) { return is_zero(data) || tth_server_calls(server) == 0; }
-static bool is_hanging_or_has_answered(void *data) { return atomic_load(&stats.hanging) == 1 || has_answered(data); }
-
-static bool comes_true(bool (*condition)(void *data), void *data) {
-  bool before = tst_alloc_exempt(true);
-  bool true_at_last = tst_wait_until(condition, data, RPC_TEST_BOUND_NS);
-  tst_alloc_exempt(before);
-  return true_at_last;
+static bool has_answered(void *data) { return tst_alloc_sim_is_zero(data) || tth_server_calls(server) == 0; }
+static bool is_hanging_or_has_answered(void *data) {
+  return atomic_load(&tst_alloc_stats.hanging) == 1 || has_answered(data);
 }
 
 static void note_end(tether_call *call, void *data) {
@@ -111,15 +88,15 @@ static void run_call(tether_client *client, start_fn start, bool cancel) {
   tether_call *call = start(client, tether_ctx_background(), &request, &options, note_end, &running);
   calls++;
   seen += *tether_call_path(call) != '\0';
-  pump(0);
+  tst_alloc_sim_pump(0);
   if (cancel) {
-    assert_true(comes_true(is_hanging_or_has_answered, &running));
+    assert_true(tst_alloc_sim_comes_true(is_hanging_or_has_answered, &running));
     tether_call_cancel(call, NULL);
   }
-  assert_true(comes_true(has_answered, &running));
-  if (!is_zero(&running)) {
-    pump(6 * TETHER_SEC);
-    assert_true(comes_true(is_zero, &running));
+  assert_true(tst_alloc_sim_comes_true(has_answered, &running));
+  if (!tst_alloc_sim_is_zero(&running)) {
+    tst_alloc_sim_pump(6 * TETHER_SEC);
+    assert_true(tst_alloc_sim_comes_true(tst_alloc_sim_is_zero, &running));
   }
   switch (tether_call_code(call)) {
     case TETHER_OK:
@@ -139,29 +116,6 @@ static void run_call(tether_client *client, start_fn start, bool cancel) {
 
 /* ---- A life -------------------------------------------------------------------------------- */
 
-struct closing {
-  tether_client *client;
-  tether_server *server;
-  atomic_int running;
-};
-
-static void *run_closing(void *data) {
-  struct closing *closing = data;
-  tether_client_close(closing->client);
-  tether_server_close(closing->server);
-  atomic_store(&closing->running, 0);
-  return NULL;
-}
-
-/* Closing waits for what has to be delivered meanwhile. */
-static void close_meanwhile(tether_client *client, tether_server *closed) {
-  struct closing closing = {.client = client, .server = closed, .running = 1};
-  pthread_t thread;
-  assert_int_equal(pthread_create(&thread, NULL, run_closing, &closing), 0);
-  assert_true(comes_true(is_zero, &closing.running));
-  assert_int_equal(pthread_join(thread, NULL), 0);
-}
-
 static void live(void) {
   tether_metrics *metrics = NULL;
   tether_client *client;
@@ -180,21 +134,14 @@ static void live(void) {
   const tether_client_options client_options = {.interceptors = list};
   calls = seen = 0;
   for (int i = 0; i < 2; i++) atomic_store(&ends[i], 0), atomic_store(&begins[i], 0);
-  code = tth_server_open_on(&tst_transport_alloc, &server_options, &server);
-  if (code == TETHER_OK) {
-    code = echo_server_add(server, &stats);
-    if (code == TETHER_OK) code = tether_server_listen(server, "mem://s");
-    if (code == TETHER_OK) code = tth_client_open_on(&tst_transport_alloc, "mem://s", &client_options, &client);
-    if (code == TETHER_OK) {
-      run_call(client, testing_v1_echo_client_quick_start, false);
-      run_call(client, testing_v1_echo_client_pooled_start, false);
-      run_call(client, testing_v1_echo_client_hang_start, true);
-      run_call(client, testing_v1_echo_client_unserved_start, false);
-      close_meanwhile(client, NULL);
-    }
-    close_meanwhile(NULL, server);
+  if (tst_alloc_sim_open(&server_options, &client_options, &server, &client)) {
+    run_call(client, testing_v1_echo_client_quick_start, false);
+    run_call(client, testing_v1_echo_client_pooled_start, false);
+    run_call(client, testing_v1_echo_client_hang_start, true);
+    run_call(client, testing_v1_echo_client_unserved_start, false);
   }
-  assert_true(code == TETHER_OK || code == TETHER_RESOURCE_EXHAUSTED);
+  tst_alloc_sim_close(client, NULL);
+  tst_alloc_sim_close(NULL, server);
   assert_int_equal(atomic_load(&ends[0]), seen);
   assert_true(atomic_load(&begins[0]) <= seen);
   assert_true(atomic_load(&ends[1]) <= seen && atomic_load(&begins[1]) <= atomic_load(&ends[1]));
@@ -204,40 +151,20 @@ static void live(void) {
   tether_metrics_free(metrics);
 }
 
-/* Fails `count` allocations in a row, from each there is. */
 static void fail_each(int count) {
-  int from = 0;
-  do {
-    tst_alloc_fail(from, count);
-    live();
-  } while (tst_alloc_count() > from++);
-  print_message("%d allocations, %d spans, %d lines\n", from, atomic_load(&spans), atomic_load(&lines));
-  assert_true(from > 50);
-  assert_true(atomic_load(&spans) > from && atomic_load(&lines) > from);
+  int made = tst_alloc_fail_each(&(tst_alloc_life){.live = live, .least = 50}, count);
+  print_message("%d spans, %d lines\n", atomic_load(&spans), atomic_load(&lines));
+  assert_true(atomic_load(&spans) > made && atomic_load(&lines) > made);
   assert_int_equal(atomic_load(&strange), 0);
 }
 
 static int setup(void **state) {
-  tst_alloc_exempt(false);
-  tst_alloc_fail(INT_MAX, 0);
-  if (ctx_sim_setup(state) != 0) return -1;
-  memset(&stats, 0, sizeof stats);
   atomic_store(&spans, 0);
   atomic_store(&lines, 0);
   tether_auth_init(&auth, check, NULL);
   tether_logging_init(&logging, count_line, NULL);
   tether_tracing_init(&tracing, NULL, count_span, NULL);
-  bool before = tst_alloc_exempt(true);
-  net = tst_mem_net_new(true);
-  tst_mem_net_use(net);
-  tst_alloc_exempt(before);
-  return net ? 0 : -1;
-}
-
-static int teardown(void **state) {
-  tst_alloc_exempt(true);
-  tst_mem_net_free(net);
-  return ctx_sim_teardown(state);
+  return tst_alloc_sim_setup(state);
 }
 
 static void one_allocation_fails(void **state) {
@@ -289,7 +216,7 @@ static void a_call_goes_on_without_memory_for_its_metrics_and_span(void **state)
 }
 
 #define CASE(name) \
-  { #name, name, setup, teardown, NULL }
+  { #name, name, setup, tst_alloc_sim_teardown, NULL }
 
 int main(void) {
   const struct CMUnitTest tests[] = {

@@ -2,89 +2,39 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "rpc/resolver.h"
 #include "tests/support/mem_bank.h"
+#include "tests/support/mem_names.h"
 #include "tests/support/rpc_test.h"
-
-/* The resolver in the test's place: it answers when told to. */
-static struct {
-  tth_resolved_fn resolved;
-  void *owner;
-  int asked, open;
-  bool asking;
-  char scheme[16], host[64], port[16];
-} names;
-
-static tether_code names_open(const char *scheme, const char *host, const char *port, tth_resolved_fn resolved,
-                              void *owner, tth_resolver **resolver) {
-  snprintf(names.scheme, sizeof names.scheme, "%s", scheme);
-  snprintf(names.host, sizeof names.host, "%s", host);
-  snprintf(names.port, sizeof names.port, "%s", port);
-  names.resolved = resolved;
-  names.owner = owner;
-  names.open++;
-  *resolver = (tth_resolver *)(void *)&names;
-  return TETHER_OK;
-}
-
-static bool names_resolve(tth_resolver *resolver) {
-  (void)resolver;
-  assert_false(names.asking);
-  names.asked++;
-  names.asking = true;
-  return true;
-}
-
-static void names_close(tth_resolver *resolver) {
-  (void)resolver;
-  names.open--;
-}
-
-static const tth_resolver_ops names_ops = {.open = names_open, .resolve = names_resolve, .close = names_close};
-
-/* Answers with these addresses, "ab": mem://a and mem://b; "": there are none. */
-static void answer(const char *which) {
-  char urls[TST_BANK_MOST][8], *addresses[TST_BANK_MOST];
-  size_t count = strlen(which);
-  assert_true(names.asking);
-  names.asking = false;
-  for (size_t i = 0; i < count; i++) {
-    snprintf(urls[i], sizeof urls[i], "mem://%c", which[i]);
-    addresses[i] = urls[i];
-  }
-  names.resolved(names.owner, addresses, count, "no such name");
-  tst_bank_pump();
-}
 
 static tether_client *client_open(tether_balancing balancing) {
   static tth_transport transport;
   tether_client *client;
   const tether_client_options options = {.balancing = balancing, .idle_timeout_ns = TETHER_FOREVER};
-  memset(&names, 0, sizeof names);
+  tst_names_now = (tst_names){0};
   transport = tst_transport_mem;
-  transport.resolver = &names_ops;
+  transport.resolver = &tst_resolver_mem;
   assert_int_equal(tth_client_open_on(&transport, "dns:///shards.example:7000", &options, &client), TETHER_OK);
   return client;
 }
 
 static void client_close(tether_client *client) {
   tst_bank_close(client);
-  assert_int_equal(names.open, 0);
+  assert_int_equal(tst_names_now.open, 0);
 }
 
 static void calls_wait_for_the_name_and_then_for_its_addresses(void **state) {
   (void)state;
   tether_client *client = client_open(TETHER_ROUND_ROBIN);
-  assert_string_equal(names.scheme, "tcp");
-  assert_string_equal(names.host, "shards.example");
-  assert_string_equal(names.port, "7000");
-  assert_int_equal(names.asked, 1);
+  assert_string_equal(tst_names_now.scheme, "tcp");
+  assert_string_equal(tst_names_now.host, "shards.example");
+  assert_string_equal(tst_names_now.port, "7000");
+  assert_int_equal(tst_names_now.asked, 1);
   assert_int_equal(tether_client_connectivity(client), TETHER_CONNECTING);
   tether_call *calls[2];
   for (int i = 0; i < 2; i++) calls[i] = tst_bank_call(client, false);
   tst_bank_up(0);
   tst_bank_up(1);
-  answer("aba");
+  tst_names_answer("aba");
   tst_bank_hello(0);
   tst_bank_hello(1);
   assert_int_equal(tether_client_connectivity(client), TETHER_READY);
@@ -103,19 +53,19 @@ static void a_name_that_leads_nowhere_fails_calls_and_is_asked_again_after_a_bac
   tether_client *client = client_open(TETHER_PICK_FIRST);
   TETHER_SCOPED_CALL tether_call *hasty = tst_bank_call(client, false);
   tether_call *patient = tst_bank_call(client, true);
-  answer("");
+  tst_names_answer("");
   assert_int_equal(tether_client_connectivity(client), TETHER_TRANSIENT_FAILURE);
   rpc_assert_code(hasty, TETHER_UNAVAILABLE);
   assert_non_null(strstr(tether_call_message(hasty), "no such name"));
   tst_bank_move(TETHER_SEC - 1);
-  assert_int_equal(names.asked, 1);
+  assert_int_equal(tst_names_now.asked, 1);
   tst_bank_move(1);
-  assert_int_equal(names.asked, 2);
-  answer("");
+  assert_int_equal(tst_names_now.asked, 2);
+  tst_names_answer("");
   tst_bank_move(1600 * TETHER_MS);
-  assert_int_equal(names.asked, 3);
+  assert_int_equal(tst_names_now.asked, 3);
   tst_bank_up(0);
-  answer("a");
+  tst_names_answer("a");
   tst_bank_hello(0);
   assert_int_equal(tst_bank_calls(0), 1);
   tether_call_cancel(patient, NULL);
@@ -128,7 +78,7 @@ static void a_changed_list_connects_what_is_new_keeps_what_stays_and_drains_what
   tether_client *client = client_open(TETHER_ROUND_ROBIN);
   for (int i = 0; i < 3; i++) tst_bank_up(i);
   tst_bank_streams(1);
-  answer("ab");
+  tst_names_answer("ab");
   tst_bank_hello(0);
   tst_bank_hello(1);
   tether_call *calls[4]; /* each has one, and one that waits for its slot */
@@ -137,8 +87,8 @@ static void a_changed_list_connects_what_is_new_keeps_what_stays_and_drains_what
   assert_int_equal(tst_bank_calls(1), 1);
   tth_link *kept = tst_bank_now.peers[1].link;
   tst_bank_move(60 * TETHER_SEC);
-  assert_int_equal(names.asked, 2);
-  answer("bc");
+  assert_int_equal(tst_names_now.asked, 2);
+  tst_names_answer("bc");
   tst_bank_streams(8);
   tst_bank_hello(2);
   assert_ptr_equal(tst_bank_now.peers[1].link, kept);
@@ -160,18 +110,18 @@ static void a_lost_connection_has_the_name_asked_but_not_more_often_than_every_3
   (void)state;
   tether_client *client = client_open(TETHER_ROUND_ROBIN);
   tst_bank_up(0);
-  answer("a");
+  tst_names_answer("a");
   tst_bank_hello(0);
   tst_bank_move(31 * TETHER_SEC);
-  assert_int_equal(names.asked, 1);
+  assert_int_equal(tst_names_now.asked, 1);
   tst_bank_down(0);
-  assert_int_equal(names.asked, 2);
-  answer("a"); /* refused again and again, which asks for no more */
+  assert_int_equal(tst_names_now.asked, 2);
+  tst_names_answer("a"); /* refused again and again, which asks for no more */
   for (int i = 0; i < 29; i++) tst_bank_move(TETHER_SEC);
-  assert_int_equal(names.asked, 2);
+  assert_int_equal(tst_names_now.asked, 2);
   tst_bank_move(TETHER_SEC);
-  assert_int_equal(names.asked, 3);
-  answer("b");
+  assert_int_equal(tst_names_now.asked, 3);
+  tst_names_answer("b");
   tst_bank_up(1);
   for (int i = 0; i < 3 && !tst_bank_is_connected(1); i++) tst_bank_move(TETHER_SEC);
   tst_bank_hello(1);
@@ -183,10 +133,10 @@ static void a_failed_look_up_leaves_the_addresses_as_they_are(void **state) {
   (void)state;
   tether_client *client = client_open(TETHER_PICK_FIRST);
   tst_bank_up(0);
-  answer("a");
+  tst_names_answer("a");
   tst_bank_hello(0);
   tst_bank_move(60 * TETHER_SEC);
-  answer("");
+  tst_names_answer("");
   assert_int_equal(tether_client_connectivity(client), TETHER_READY);
   assert_true(tst_bank_is_connected(0));
   client_close(client);

@@ -1,6 +1,5 @@
 /* The Nth allocation fails, for every N, while a client reads its service config, calls are tried again and hedged by
  * it. Everything ends, `done` is called once, no handler is left, nothing leaks. In virtual time, in memory. */
-#include <limits.h>
 
 #include "tests/support/alloc_fault.h"
 #include "tests/support/park_sim.h"
@@ -34,9 +33,7 @@ static void on_done(tether_call *call, void *data) {
 /* Timers count; what the net does for itself does not. */
 static void pump(int64_t ns) {
   ctx_sim_advance(ns);
-  bool before = tst_alloc_exempt(true);
-  tst_link_mem_advance(park_sim()->net, tether_now_ns());
-  tst_alloc_exempt(before);
+  tst_alloc_deliver(park_sim()->net);
 }
 
 static tst_park *park(void) { return park_sim()->parks[0]; }
@@ -133,27 +130,18 @@ static void cancel_a_wait(void) {
 
 /* ---- Every allocation ---------------------------------------------------------------------- */
 
-/* Fails `count` allocations in a row, from each there is. */
-static void fail_each(void (*live)(void), int count) {
-  int from = 0, made;
-  do {
-    memset(&f, 0, sizeof f);
-    assert_true(park_sim_open(&tst_transport_alloc));
-    tst_alloc_fail(from, count);
-    live();
-    made = tst_alloc_count();
-    tst_alloc_fail(INT_MAX, 0);
-    if (f.client) park_sim_close_client(f.client);
-    park_sim_close_all();
-  } while (made > from++);
-  print_message("%d allocations\n", from);
-  assert_true(from > 20);
+static void begin(void) {
+  memset(&f, 0, sizeof f);
+  assert_true(park_sim_open(&tst_transport_alloc));
+}
+
+static void end(void) {
+  if (f.client) park_sim_close_client(f.client);
+  park_sim_close_all();
 }
 
 static void every_way(void (*live)(void)) {
-  fail_each(live, 1);
-  fail_each(live, 3);
-  fail_each(live, INT_MAX);
+  tst_alloc_fail_every_way(&(tst_alloc_life){.begin = begin, .live = live, .end = end, .least = 20});
 }
 
 static void a_call_that_is_tried_again_ends_once(void **state) {

@@ -4,26 +4,14 @@
  * memory, in virtual time (see alloc_test.c for unary calls). */
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 
-#include "rpc/client.h"
 #include "rpc/server.h"
-#include "tests/support/alloc_fault.h"
-#include "tests/support/ctx_sim.h"
-#include "tests/support/link_mem.h"
-#include "tests/support/rpc_test.h"
-#include "tests/support/wait.h"
+#include "tests/support/alloc_sim.h"
+#include "tests/support/ctx_test.h"
 
-static tst_mem_net *net;
-static struct echo_stats stats;
 static tether_server *server;
 static int streams, whole, expired; /* how streams ended */
-
-static void pump(int64_t ns) {
-  bool before = tst_alloc_exempt(true);
-  ctx_sim_advance(ns);
-  tst_link_mem_advance(net, tether_now_ns());
-  tst_alloc_exempt(before);
-}
 
 /* ---- One stream ---------------------------------------------------------------------------- */
 
@@ -107,20 +95,10 @@ static void receive_some(struct stream *s) {
 
 static bool is_over(void *data) {
   struct stream *s = data;
-  pump(0);
+  tst_alloc_sim_pump(0);
   send_some(s);
   receive_some(s);
   return atomic_load(&s->running) == 0 && (s->drained || !s->receives);
-}
-
-/* tst_wait_until with short pauses: there are thousands of waits. */
-static bool comes_true(bool (*condition)(void *data), void *data) {
-  int64_t end_ns = tst_now_ns() + RPC_TEST_BOUND_NS;
-  while (!condition(data)) {
-    if (tst_now_ns() >= end_ns) return false;
-    ctx_pause();
-  }
-  return true;
 }
 
 /* Or the server has nothing to do with it: it waits for a connection, or for its deadline. */
@@ -157,12 +135,12 @@ static void check_end(struct stream *s) {
 static void run(struct stream *s) {
   streams++;
   tether_call_on_ready(s->call, note_ready, s);
-  assert_true(comes_true(is_over_or_alone, s));
+  assert_true(tst_alloc_sim_comes_true(is_over_or_alone, s));
   for (int i = 0; i < 24 && !is_over(s); i++) {
-    pump(TETHER_SEC / 4);
-    assert_true(comes_true(is_over_or_alone, s));
+    tst_alloc_sim_pump(TETHER_SEC / 4);
+    assert_true(tst_alloc_sim_comes_true(is_over_or_alone, s));
   }
-  assert_true(comes_true(is_over, s));
+  assert_true(tst_alloc_sim_comes_true(is_over, s));
   check_end(s);
   tether_call_unref(s->call);
 }
@@ -207,91 +185,28 @@ static void run_streams(tether_client *client) {
   download(client);
 }
 
-/* ---- Its end ------------------------------------------------------------------------------- */
-
-struct closing {
-  tether_client *client;
-  tether_server *server;
-  atomic_int running;
-};
-
-static void *run_closing(void *data) {
-  struct closing *closing = data;
-  tether_client_close(closing->client);
-  tether_server_close(closing->server);
-  atomic_store(&closing->running, 0);
-  return NULL;
-}
-
-static bool has_closed(void *data) {
-  pump(0);
-  return atomic_load((atomic_int *)data) == 0;
-}
-
-/* Closing waits for what has to be delivered meanwhile. */
-static void close_meanwhile(tether_client *client, tether_server *closed) {
-  struct closing closing = {.client = client, .server = closed, .running = 1};
-  pthread_t thread;
-  assert_int_equal(pthread_create(&thread, NULL, run_closing, &closing), 0);
-  assert_true(comes_true(has_closed, &closing.running));
-  assert_int_equal(pthread_join(thread, NULL), 0);
-}
-
 static void live(void) {
   tether_client *client;
-  tether_code code = tth_server_open_on(&tst_transport_alloc, NULL, &server);
-  if (code != TETHER_OK) {
-    assert_int_equal(code, TETHER_RESOURCE_EXHAUSTED);
-    return;
-  }
-  code = echo_server_add(server, &stats);
-  if (code == TETHER_OK) code = tether_server_listen(server, "mem://s");
-  if (code == TETHER_OK) code = tth_client_open_on(&tst_transport_alloc, "mem://s", NULL, &client);
-  if (code == TETHER_OK) {
+  tether_call *last = NULL;
+  if (tst_alloc_sim_open(NULL, NULL, &server, &client)) {
     run_streams(client);
-    tether_call *last = testing_v1_echo_client_chat_start(client, tether_ctx_background(), NULL, NULL, NULL);
-    pump(0);
-    close_meanwhile(client, NULL);
-    assert_int_not_equal(tether_call_code(last), TETHER_OK);
-    tether_call_unref(last);
+    last = testing_v1_echo_client_chat_start(client, tether_ctx_background(), NULL, NULL, NULL);
+    tst_alloc_sim_pump(0);
   }
-  assert_true(code == TETHER_OK || code == TETHER_RESOURCE_EXHAUSTED);
-  close_meanwhile(NULL, server);
+  tst_alloc_sim_close(client, NULL);
+  if (last) assert_int_not_equal(tether_call_code(last), TETHER_OK);
+  tether_call_unref(last);
+  tst_alloc_sim_close(NULL, server);
 }
 
-/* Fails `count` allocations in a row, from each there is (where every access is instrumented, from every fourth). */
+/* Where every access is instrumented, every fourth. */
 static void fail_each(int count) {
   enum { STEP = 4000 / CTX_TEST_ROUNDS(4000) < 4 ? 1 : 4 };
-  int from = 0;
-  do {
-    tst_alloc_fail(from, count);
-    live();
-    from += STEP;
-  } while (tst_alloc_count() > from - STEP);
-  print_message("%d allocations; of %d streams %d were whole, %d ended with their deadline\n", from, streams, whole,
-                expired);
-  assert_true(from > 100);
+  streams = whole = expired = 0;
+  tst_alloc_fail_each(&(tst_alloc_life){.live = live, .step = STEP, .least = 100}, count);
+  print_message("of %d streams %d were whole, %d ended with their deadline\n", streams, whole, expired);
   assert_true(whole > streams / 5);
   assert_int_equal(expired, 0); /* whoever fails says so: nobody is left to the deadline */
-}
-
-static int setup(void **state) {
-  tst_alloc_exempt(false);
-  tst_alloc_fail(INT_MAX, 0);
-  if (ctx_sim_setup(state) != 0) return -1;
-  memset(&stats, 0, sizeof stats);
-  streams = whole = expired = 0;
-  bool before = tst_alloc_exempt(true);
-  net = tst_mem_net_new(true);
-  tst_mem_net_use(net);
-  tst_alloc_exempt(before);
-  return net ? 0 : -1;
-}
-
-static int teardown(void **state) {
-  tst_alloc_exempt(true);
-  tst_mem_net_free(net);
-  return ctx_sim_teardown(state);
 }
 
 static void one_allocation_fails(void **state) {
@@ -309,14 +224,11 @@ static void everything_fails_from_some_allocation_on(void **state) {
   fail_each(INT_MAX);
 }
 
-#define CASE(name) \
-  { #name, name, setup, teardown, NULL }
-
 int main(void) {
   const struct CMUnitTest tests[] = {
-      CASE(one_allocation_fails),
-      CASE(three_allocations_in_a_row_fail),
-      CASE(everything_fails_from_some_allocation_on),
+      TST_ALLOC_CASE(one_allocation_fails),
+      TST_ALLOC_CASE(three_allocations_in_a_row_fail),
+      TST_ALLOC_CASE(everything_fails_from_some_allocation_on),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "tests/support/link_mem.h"
+#include "tests/support/ctx_test.h"
 
 /* ---- Allocations --------------------------------------------------------------------------- */
 
@@ -55,6 +55,30 @@ char *__wrap_strdup(const char *text) { return fails() ? NULL : __real_strdup(te
 char *__wrap_strndup(const char *text, size_t len) { return fails() ? NULL : __real_strndup(text, len); }
 int __wrap_vasprintf(char **text, const char *format, va_list arguments) {
   return fails() ? -1 : __real_vasprintf(text, format, arguments);
+}
+
+/* ---- Lives --------------------------------------------------------------------------------- */
+
+int tst_alloc_fail_each(const tst_alloc_life *life, int count) {
+  int from = 0, made, step = life->step ? life->step : 1;
+  do {
+    if (life->begin) life->begin();
+    tst_alloc_fail(from, count);
+    life->live();
+    made = tst_alloc_count();
+    tst_alloc_fail(INT_MAX, 0);
+    if (life->end) life->end();
+    from += step;
+  } while (made > from - step);
+  print_message("%d allocations\n", made);
+  assert_true(made >= life->least);
+  return made;
+}
+
+void tst_alloc_fail_every_way(const tst_alloc_life *life) {
+  tst_alloc_fail_each(life, 1);
+  tst_alloc_fail_each(life, 3);
+  tst_alloc_fail_each(life, INT_MAX);
 }
 
 /* ---- The net, whose own memory is there ---------------------------------------------------- */
@@ -156,3 +180,5 @@ const tth_transport tst_transport_alloc = {.dialer_new = dialer_new,
                                            .dialer_free = dialer_free,
                                            .listen = listen_on,
                                            .listener_free = listener_free};
+
+void tst_alloc_deliver(tst_mem_net *net) { OUTSIDE(tst_link_mem_advance(net, tether_now_ns())); }

@@ -7,9 +7,11 @@ tst_bank tst_bank_now;
 
 static tst_bank *const bank = &tst_bank_now;
 
+static void deliver(tst_mem_net *net) { tst_link_mem_advance(net, tether_now_ns()); }
+
 int tst_bank_setup(void **state) {
   if (ctx_sim_setup(state) != 0) return -1;
-  *bank = (tst_bank){.net = tst_mem_net_new(true), .streams = 8};
+  *bank = (tst_bank){.net = tst_mem_net_new(true), .streams = 8, .transport = &tst_transport_mem, .deliver = deliver};
   tst_mem_net_use(bank->net);
   tst_link_mem_advance(bank->net, tether_now_ns());
   return 0;
@@ -25,7 +27,7 @@ tether_client *tst_bank_client(const char *target, const tether_client_options *
   tether_client *client;
   tether_client_options options = given ? *given : (tether_client_options){0};
   if (options.idle_timeout_ns == 0) options.idle_timeout_ns = TETHER_FOREVER;
-  assert_int_equal(tth_client_open_on(&tst_transport_mem, target, &options, &client), TETHER_OK);
+  assert_int_equal(tth_client_open_on(bank->transport, target, &options, &client), TETHER_OK);
   return client;
 }
 
@@ -110,7 +112,7 @@ int tst_bank_calls(int at) {
 
 bool tst_bank_is_connected(int at) { return bank->up[at] && bank->peers[at].link && !bank->peers[at].closed; }
 
-void tst_bank_pump(void) { tst_link_mem_advance(bank->net, tether_now_ns()); }
+void tst_bank_pump(void) { bank->deliver(bank->net); }
 
 void tst_bank_move(int64_t ns) {
   (void)ctx_sim_advance(ns);

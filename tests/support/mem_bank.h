@@ -13,6 +13,8 @@ typedef struct tst_bank {
   tst_mem_peer peers[TST_BANK_MOST];
   bool up[TST_BANK_MOST];
   uint32_t streams;
+  const tth_transport *transport;    /* tst_transport_mem unless the test sets another, */
+  void (*deliver)(tst_mem_net *net); /* and tst_link_mem_advance */
 } tst_bank;
 
 extern tst_bank tst_bank_now; /* of the test that runs */
