@@ -1,5 +1,6 @@
 /* Contexts: the workloads of Go's own benchmarks (src/context/benchmark_test.go), and some beside them. What Go leaves
  * to its garbage collector is freed here, and counted. peers/ctx.go is the same in Go. */
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tether/ctx.h>
@@ -228,6 +229,38 @@ static double err_ended(double seconds, int size) {
   return bench_time_ns(seconds, 1, ended_work, ctx);
 }
 
+/* ---- Limits: what remains of a question, and of a context made and released, without anything in between -------- */
+
+static __attribute__((noinline)) int bare_call(const void *ctx) {
+  __asm__ volatile("" : : "r"(ctx) : "memory");
+  return 0;
+}
+
+static void call_work(int64_t times, void *data) {
+  while (times-- > 0)
+    if (bare_call(data) != 0) bench_fail("0 is not 0");
+}
+
+static double limit_call(double seconds, int size) {
+  (void)size;
+  return bench_time_ns(seconds, 1, call_work, NULL);
+}
+
+static void malloc_work(int64_t times, void *data) {
+  size_t size = *(size_t *)data;
+  while (times-- > 0) {
+    void *volatile memory = malloc(size);
+    free(memory);
+  }
+}
+
+static double limit_malloc(double seconds, int number) {
+  (void)number;
+  TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_cancel(tether_ctx_background());
+  size_t size = malloc_usable_size(ctx);
+  return bench_time_ns(seconds, 1, malloc_work, &size);
+}
+
 /* What Go asks with select on Done is err here: done_* differ from err_* at the peer only. */
 static const bench_work works[] = {
     {"cancel", "own", cancel_own, 0},
@@ -250,6 +283,7 @@ static const bench_work works[] = {
     {"tree", "closed_10", tree_closed, 10},
     {"tree", "closed_100", tree_closed, 100},
     {"tree", "closed_1000", tree_closed, 1000},
+    {"tree", "malloc", limit_malloc, 0},
     {"value", "10", value, 10},
     {"value", "20", value, 20},
     {"value", "30", value, 30},
@@ -259,6 +293,7 @@ static const bench_work works[] = {
     {"err", "cancelled", err_ended, 0},
     {"err", "done", err_ended, 0},
     {"err", "done_shared", err_live, 0},
+    {"err", "call", limit_call, 0},
 };
 
 int main(int argc, char **argv) { return bench_work_main(argc, argv, works, sizeof works / sizeof *works); }
