@@ -234,7 +234,6 @@ static void take_message(driver *d, driver_call *call, tth_event *event) {
   FUZZ_CHECK(!event->owned || event->owned == event->bytes);
   call->unsaid += event->cost;
   free(event->owned);
-  tth_out_free(event->kept);
 }
 
 static void take_request(driver *d, tth_event *event) {
@@ -247,8 +246,9 @@ static void take_request(driver *d, tth_event *event) {
 }
 
 /* TRAILERS: the stream is gone. */
-static void take_end(driver_call *call, const tth_event *event) {
+static void take_end(driver_call *call, tth_event *event) {
   FUZZ_CHECK(!event->stream && event->stream_id != 0);
+  tth_out_free(event->kept); /* the request, if it was refused */
   gone(call);
 }
 
