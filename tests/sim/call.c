@@ -304,7 +304,7 @@ static void plan(sim_call *c) {
   static const tether_code failures[] = {TETHER_ABORTED, TETHER_NOT_FOUND, TETHER_DATA_LOSS};
   c->outcome = sim_percent(chance, 80) ? TETHER_OK : failures[sim_below(chance, 3)];
   c->work_ns = sim_percent(chance, 30) ? 0 : sim_spread(chance, 1 * TETHER_US, 60 * TETHER_MS);
-  c->aims = sim_percent(chance, 15);
+  c->aims = sim_percent(chance, sim->close ? 50 : 15);
   c->patient = sim_percent(chance, 60);
   if (sim_percent(chance, 30))
     c->reserve_ns = sim_percent(chance, 50) ? -1 : sim_spread(chance, 10 * TETHER_US, 5 * TETHER_MS);
@@ -344,7 +344,8 @@ static int64_t timeout(sim_call *c) {
 }
 
 static void aim(sim_call *c) {
-  uint32_t dice = sim_below(&c->chance, 100);
+  uint32_t dice =
+      sim->close && !sim_percent(&c->chance, 30) ? 15 + sim_below(&c->chance, 23) : sim_below(&c->chance, 100);
   if (dice < 15) {
     sim_call_cancel_later(c, sim_spread(&c->chance, 10 * TETHER_US, 1 * TETHER_SEC));
   } else if (dice < 25) {

@@ -197,8 +197,9 @@ static void drain(void *data, uint64_t number) {
 static void plan(sim_world *w) {
   w->process_count = 3 + (int)sim_below(&w->chance, SIM_PROCESSES - 2);
   w->ring = sim_may(50);
+  w->close = sim_may(30);
   plan_delays(w);
-  w->call_most = (int)sim_spread(&w->chance, 4, SIM_CALLS);
+  w->call_most = w->close ? SIM_CALLS : (int)sim_spread(&w->chance, 4, SIM_CALLS);
   int64_t active_ns = sim_spread(&w->chance, 5 * TETHER_MS, 3 * TETHER_SEC);
   w->end_ns = w->now_ns + active_ns;
   if (sim_may(55))
@@ -209,7 +210,7 @@ static void plan(sim_world *w) {
                              .closes = sim_may(25)};
   for (int i = 0; i < w->process_count; i++) sim_process_init(i);
   for (int i = 0; i < w->process_count; i++) sim_process_open(&w->processes[i]);
-  int roots = 1 + (int)sim_below(&w->chance, 12);
+  int roots = 1 + (int)sim_below(&w->chance, w->close ? SIM_CALLS : 12);
   for (int i = 0; i < roots; i++)
     sim_later(sim_may(40) ? 0 : sim_between(&w->chance, 0, active_ns), start_root, NULL, 0);
   sim_faults_plan();

@@ -208,7 +208,8 @@ typedef struct sim_world {
   sim_process *current; /* whose code runs; NULL: a timer's */
   sim_wire *wires;
   int wire_count;
-  bool ring; /* most calls go to the next process */
+  bool ring;  /* most calls go to the next process */
+  bool close; /* most calls have their answer meet their deadline or a cancel */
   int64_t least_delay_ns, most_delay_ns;
   int64_t heal_ns; /* the partition's end; 0: there is none */
   struct sim_dialer *dialers;
