@@ -116,15 +116,19 @@ static int64_t act_due_locked(tether_client *client) {
   return idle_ns < act_ns ? idle_ns : act_ns;
 }
 
+void tth_client_tell_state_locked(tether_client *client) {
+  if (client->closing) return;
+  tether_connectivity state = client->idle ? TETHER_IDLE : tth_balance_state_locked(client);
+  if (state == client->state) return;
+  client->state = state;
+  pthread_cond_broadcast(&client->changed);
+}
+
 /* Does what is due; *at_ns: when to come again. false: the alarm is to stay as it is. */
 static bool act_locked(tether_client *client, int64_t *at_ns) {
   if (client->closing) return false;
   *at_ns = act_due_locked(client);
-  tether_connectivity state = client->idle ? TETHER_IDLE : tth_balance_state_locked(client);
-  if (state != client->state) {
-    client->state = state;
-    pthread_cond_broadcast(&client->changed);
-  }
+  tth_client_tell_state_locked(client);
   if (*at_ns == client->alarm_ns) return false;
   client->alarm_ns = *at_ns;
   return true;

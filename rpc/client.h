@@ -67,6 +67,10 @@ tether_limits tth_limits_of(const tether_limits *given);
  * may be called from a connection's or dialer's callback. */
 void tth_client_settle(tether_client *client);
 
+/* The state that everybody sees follows the subchannels', and who waits for it is woken. Settling does this; who has
+ * just lost a connection does it at once, before anybody hears of that in another way. */
+void tth_client_tell_state_locked(tether_client *client);
+
 /* Notes why there is no connection, for the calls that fail for it: a text of at most TTH_CLIENT_WHY. */
 #define TTH_CLIENT_WHY ((size_t)512)
 void tth_client_failed_locked(tether_client *client, const char *format, ...) TETHER_PRINTF(2, 3);

@@ -119,6 +119,7 @@ void tth_subchannel_leave_locked(tth_subchannel *sub, const tth_conn *conn) {
   back_off_locked(sub);
   tth_balance_drop_locked(sub->client, sub);
   tth_addresses_doubt_locked(sub->client);
+  tth_client_tell_state_locked(sub->client);
 }
 
 static void on_hello(tth_subchannel *sub, tth_conn *conn) {
@@ -162,7 +163,7 @@ static void on_lost(void *owner, tth_conn *conn, tether_call *call, tth_out *uns
   tth_subchannel *sub = owner;
   tether_client *client = sub->client;
   pthread_mutex_lock(&client->mu);
-  tth_subchannel_leave_locked(sub, conn); /* before the call looks for another */
+  tth_subchannel_leave_locked(sub, conn); /* before the call looks for another, or its caller at the state */
   pthread_mutex_unlock(&client->mu);
   tth_client_call_lost(call, sub->address, unsent, why);
 }

@@ -57,7 +57,8 @@ bool tth_subchannel_is_trying_locked(const tth_subchannel *subchannel, int64_t n
 /* Forgets what is left of the back-off. */
 void tth_subchannel_hurry_locked(tth_subchannel *subchannel);
 
-/* `conn` takes no more calls: if it is the one in use the subchannel becomes IDLE. */
+/* `conn` takes no more calls: if it is the one in use the subchannel becomes IDLE, and the client's state tells of it.
+ */
 void tth_subchannel_leave_locked(tth_subchannel *subchannel, const tth_conn *conn);
 
 #endif

@@ -268,7 +268,8 @@ typedef enum tether_connectivity {
   TETHER_SHUTDOWN = 4,
 } tether_connectivity;
 
-/* The state now. */
+/* The state now. A call that failed because its connection was lost or is being left finds the state changed already:
+ * a wait for READY after it waits for the next connection. */
 TETHER_API tether_connectivity tether_client_connectivity(tether_client *client);
 
 /* Waits until the state is another than `from`. TETHER_OK: *now is the state; TETHER_SHUTDOWN once it is being closed.

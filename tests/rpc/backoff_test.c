@@ -256,6 +256,57 @@ static void between_attempts_calls_fail_at_once_or_wait_until_their_deadline(voi
   tether_client_close(client);
 }
 
+/* What the callbacks of lost calls find. */
+struct finding {
+  tether_client *client;
+  int count;
+  tether_connectivity states[3];
+  tether_call *next; /* started by the first */
+};
+
+static void look(tether_call *call, void *data) {
+  struct finding *found = data;
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  rpc_assert_code(call, TETHER_UNAVAILABLE); /* on the test's thread: so is all of this net */
+  found->states[found->count++] = tether_client_connectivity(found->client);
+  if (found->count > 1) return;
+  found->next = testing_v1_echo_client_quick_start(found->client, tether_ctx_background(), &request, NULL, NULL, NULL);
+}
+
+/* So a wait for READY after such a call is one for the next connection, and a call after that does not fail. */
+static void a_lost_call_finds_its_client_no_longer_ready_and_the_next_call_waits(void **state) {
+  (void)state;
+  tst_mem_peer peer;
+  assert_true(tst_mem_peer_listen(&peer, net, URL));
+  struct finding found = {.client = client_open(NULL)};
+  pump();
+  say_hello(&peer);
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  tether_call *lost[3];
+  for (int i = 0; i < 3; i++)
+    lost[i] = testing_v1_echo_client_quick_start(found.client, tether_ctx_background(), &request, NULL, look, &found);
+  pump();
+  assert_int_equal(tether_client_connectivity(found.client), TETHER_READY);
+  tst_mem_peer_fini(&peer);
+  assert_int_equal(found.count, 3);
+  for (int i = 0; i < 3; i++) {
+    assert_int_equal(found.states[i], TETHER_CONNECTING);
+    tether_call_unref(lost[i]);
+  }
+  assert_true(tth_call_is_running(found.next));
+  assert_true(tst_mem_peer_listen(&peer, net, URL));
+  next_attempt();
+  pump();
+  say_hello(&peer);
+  size_t at = 0;
+  tth_frame frame;
+  assert_true(tst_frames_find(peer.heard.bytes, peer.heard.len, &at, TTH_HEADERS, 1, &frame));
+  tether_call_cancel(found.next, NULL);
+  tether_call_unref(found.next);
+  tst_mem_peer_fini(&peer);
+  tether_client_close(found.client);
+}
+
 /* A server that says GOAWAY and does not close: its connections do not pile up at the client. */
 static void a_server_that_says_goaway_again_and_again_is_dialled_no_faster_and_leaves_no_connections(void **state) {
   (void)state;
@@ -292,6 +343,7 @@ int main(void) {
       CASE(a_connection_without_hello_does_not_reset_the_delay),
       CASE(a_peer_that_says_no_hello_for_20_s_is_given_up),
       CASE(between_attempts_calls_fail_at_once_or_wait_until_their_deadline),
+      CASE(a_lost_call_finds_its_client_no_longer_ready_and_the_next_call_waits),
       CASE(a_server_that_says_goaway_again_and_again_is_dialled_no_faster_and_leaves_no_connections),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
