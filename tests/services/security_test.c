@@ -11,9 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "search/v1/search.tether.h"
 #include "support/cluster.h"
 #include "support/process.h"
 #include "tests/support/certificates.h"
+#include "tests/support/wait.h"
 
 #define TOKEN "SECRET-service-token"
 
@@ -85,6 +87,23 @@ static void start_shard(void) {
   start(&s.shard, "shard", "tether-shard", args, s.shard_url);
 }
 
+static bool shard_is_connected(void *data) {
+  TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), TST_BOUND_NS);
+  const Search__V1__HealthRequest request = SEARCH__V1__HEALTH_REQUEST__INIT;
+  TETHER_SCOPED_CALL tether_call *call = search_v1_search_client_health(data, ctx, &request, NULL);
+  return tether_call_code(call) == TETHER_OK && search_v1_search_health_reply(call)->shards[0]->connected;
+}
+
+/* A query does not wait for a shard whose connection has failed once, which takes no more than a busy machine. */
+static void wait_until_connected(void) {
+  const tether_tls tls = {.ca_pem = certificates.ca};
+  tether_client *of_search;
+  assert_int_equal(tether_client_open(s.search_url, &(tether_client_options){.tls = &tls}, &of_search), TETHER_OK);
+  bool connected = tst_wait_until(shard_is_connected, of_search, TST_BOUND_NS);
+  tether_client_close(of_search);
+  assert_true(connected);
+}
+
 static void start_search(const char *shard_url) {
   const char *const args[] = {"--listen",
                               "tls+tcp://localhost:0",
@@ -102,6 +121,7 @@ static void start_search(const char *shard_url) {
                               "300ms",
                               NULL};
   start(&s.search, "search", "tether-search", args, s.search_url);
+  wait_until_connected();
 }
 
 static int group_setup(void **state) {
