@@ -2,7 +2,6 @@
  */
 #include <stdio.h>
 #include <tether/health.h>
-#include <tether/reflection.h>
 
 int main(void) {
   tether_server *server;
