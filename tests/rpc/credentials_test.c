@@ -9,40 +9,18 @@
 #include <tether/ledger.h>
 #include <tether/logging.h>
 
-#include "tests/support/certificates.h"
-#include "tests/support/raw_peer.h"
 #include "tests/support/rpc_test.h"
+#include "tests/support/tls_test.h"
 #include "tests/support/wait.h"
 #include "tests/support/wire_tap.h"
 
 #define TOKEN "SECRET-token.7f3a"
 #define OTHER_TOKEN "SECRET-other.91bc"
 
-static tst_certificates certificates;
-static tst_stderr caught;
-
-static int group_setup(void **state) {
-  (void)state;
-  return tst_certificates_make(&certificates) ? 0 : -1;
-}
-
-static int group_teardown(void **state) {
-  (void)state;
-  tst_certificates_free(&certificates);
-  return 0;
-}
-
-static int setup(void **state) {
-  (void)state;
-  return tst_stderr_catch(&caught) ? 0 : -1;
-}
-
 /* Whatever a test does, no line may tell a token. */
 static int teardown(void **state) {
-  (void)state;
   bool told = tst_stderr_lines(&caught, "SECRET") > 0;
-  tst_stderr_release(&caught);
-  return told ? -1 : 0;
+  return tls_teardown(state) != 0 || told ? -1 : 0;
 }
 
 /* A value of the program's that has the token's name, and would travel on. */
@@ -96,7 +74,7 @@ static void open_node(struct node *node, const char *scheme) {
   tether_logging_init(&node->logging, NULL, NULL);
   node->interceptors[0] = &node->logging.interceptor;
   node->interceptors[1] = &node->auth.interceptor;
-  tether_tls tls = {.cert_pem = certificates.cert, .key_pem = certificates.key};
+  tether_tls tls = tls_of_server();
   static const tether_key *const keys[] = {&stowaway, NULL};
   const tether_server_options options = {.tls = &tls, .interceptors = node->interceptors, .keys = keys};
   assert_int_equal(tether_server_open(&options, &node->server), TETHER_OK);
@@ -117,7 +95,7 @@ static void close_node(struct node *node) {
 
 static tether_client *open_client(const char *url, tether_credentials *credentials) {
   tether_client *client;
-  tether_tls tls = {.ca_pem = certificates.ca};
+  tether_tls tls = tls_of_client();
   const tether_client_options options = {.tls = &tls, .credentials = credentials};
   assert_int_equal(tether_client_open(url, &options, &client), TETHER_OK);
   return client;
@@ -583,7 +561,7 @@ static void a_server_believes_one_bearer_token_that_nobody_else_has_read(void **
   close_node(&open);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, tls_setup, teardown)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
@@ -603,5 +581,5 @@ int main(void) {
       CASE(a_token_file_is_read_again_when_asked),
       CASE(a_server_believes_one_bearer_token_that_nobody_else_has_read),
   };
-  return cmocka_run_group_tests(tests, group_setup, group_teardown);
+  return cmocka_run_group_tests(tests, tls_group_setup, tls_group_teardown);
 }

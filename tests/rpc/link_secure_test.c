@@ -10,47 +10,10 @@
 #include <unistd.h>
 
 #include "rpc/link_nng.h"
-#include "tests/support/certificates.h"
 #include "tests/support/link_probe.h"
-#include "tests/support/raw_peer.h"
-
-#include <setjmp.h>
-
-#include <cmocka.h>
+#include "tests/support/tls_test.h"
 
 static const tth_transport *const nng = &tth_transport_nng;
-
-/* ---- Certificates --------------------------------------------------------------------------- */
-
-static tst_certificates certificates;
-
-static int group_setup(void **state) {
-  (void)state;
-  return tst_certificates_make(&certificates) ? 0 : -1;
-}
-
-static int group_teardown(void **state) {
-  (void)state;
-  tst_certificates_free(&certificates);
-  return 0;
-}
-
-static tst_stderr caught;
-
-static int setup(void **state) {
-  (void)state;
-  return tst_stderr_catch(&caught) ? 0 : -1;
-}
-
-static int teardown(void **state) {
-  (void)state;
-  tst_stderr_release(&caught);
-  return 0;
-}
-
-static tether_tls server_tls(void) { return (tether_tls){.cert_pem = certificates.cert, .key_pem = certificates.key}; }
-
-static tether_tls client_tls(void) { return (tether_tls){.ca_pem = certificates.ca}; }
 
 /* ---- Who is let in -------------------------------------------------------------------------- */
 
@@ -70,7 +33,7 @@ static const char *try_connect(const char *url, const tether_tls *client, const 
 
 static void the_certificates_name_is_checked(void **state) {
   (void)state;
-  tether_tls server = server_tls(), client = client_tls();
+  tether_tls server = tls_of_server(), client = tls_of_client();
   assert_null(try_connect("tls+tcp://localhost:0", &client, &server));
   assert_non_null(strstr(try_connect("tls+tcp://127.0.0.1:0", &client, &server), "TLS"));
   client.server_name = "localhost";
@@ -81,13 +44,13 @@ static void the_certificates_name_is_checked(void **state) {
 
 static void a_certificate_of_another_authority_is_refused(void **state) {
   (void)state;
-  tether_tls server = server_tls(), client = {.ca_pem = certificates.other_ca};
+  tether_tls server = tls_of_server(), client = {.ca_pem = certificates.other_ca};
   assert_non_null(strstr(try_connect("tls+tcp://localhost:0", &client, &server), "TLS"));
 }
 
 static void a_client_certificate_can_be_required(void **state) {
   (void)state;
-  tether_tls server = server_tls(), client = client_tls();
+  tether_tls server = tls_of_server(), client = tls_of_client();
   server.ca_pem = certificates.ca;
   server.require_client_cert = true;
   assert_non_null(try_connect("tls+tcp://localhost:0", &client, &server));
@@ -108,7 +71,7 @@ static void a_url_of_tls_needs_tls_options(void **state) {
 
 static void plain_bytes_on_a_tls_port_are_closed_with_a_line(void **state) {
   (void)state;
-  tether_tls server = server_tls();
+  tether_tls server = tls_of_server();
   tst_acceptor acceptor;
   assert_int_equal(tst_acceptor_open(&acceptor, nng, "tls+tcp://127.0.0.1:0", &server), TETHER_OK);
   int fd = raw_connect_tcp(nng->listener_port(acceptor.listener));
@@ -124,7 +87,7 @@ static void plain_bytes_on_a_tls_port_are_closed_with_a_line(void **state) {
 
 static void carry(const char *url) {
   static const size_t sizes[] = {1, 100, 4087, 4088, 4096, 16384, 65536, TTH_BATCH_MAX};
-  tether_tls server = server_tls(), client = client_tls();
+  tether_tls server = tls_of_server(), client = tls_of_client();
   for (int round = 0; round < 3; round++) {
     tst_probe here, there;
     tst_probe_init(&here);
@@ -172,7 +135,7 @@ static void a_pair_socket_can_dial_us_over_tls(void **state) {
   nng_tls_config *config;
   tst_acceptor acceptor;
   tst_probe probe;
-  tether_tls server = server_tls();
+  tether_tls server = tls_of_server();
   tst_probe_init(&probe);
   assert_int_equal(tst_acceptor_open(&acceptor, nng, "tls+tcp://127.0.0.1:0", &server), TETHER_OK);
   snprintf(url, sizeof url, "tls+tcp://localhost:%u", nng->listener_port(acceptor.listener));
@@ -209,7 +172,7 @@ static void we_can_dial_a_pair_socket_over_tls(void **state) {
   tth_tls *tls, *without;
   tth_dialer *dialer;
   tst_probe probe;
-  tether_tls options = client_tls();
+  tether_tls options = tls_of_client();
   assert_true(tst_tls_open(&options, true, &without));
   options.cert_pem = certificates.client.pem;
   options.key_pem = certificates.client.key;
@@ -252,7 +215,7 @@ static void we_can_dial_a_pair_socket_over_tls(void **state) {
 }
 
 static void a_stuck_send_can_be_closed(const char *url) {
-  tether_tls server = server_tls(), client = client_tls();
+  tether_tls server = tls_of_server(), client = tls_of_client();
   tst_probe here, there;
   tst_latch hold;
   tst_latch_init(&hold);
@@ -316,7 +279,7 @@ static void killed(const char *scheme, const char *path) {
   }
   assert_true(read(out[0], port, sizeof port - 1) > 0);
   snprintf(url, sizeof url, "%s://localhost:%d%s", scheme, (int)strtol(port, NULL, 10), path);
-  tether_tls options = client_tls();
+  tether_tls options = tls_of_client();
   tth_tls *tls;
   tth_dialer *dialer;
   tst_probe probe;
@@ -351,23 +314,21 @@ static void a_peer_killed_while_we_handle_a_batch_closes_the_link(void **state) 
   killed("wss", "/tether");
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(int argc, char **argv) {
   if (argc > 1) return child_main(argv[1]);
   const struct CMUnitTest tests[] = {
-      CASE(the_certificates_name_is_checked),
-      CASE(a_certificate_of_another_authority_is_refused),
-      CASE(a_client_certificate_can_be_required),
-      CASE(a_url_of_tls_needs_tls_options),
-      CASE(plain_bytes_on_a_tls_port_are_closed_with_a_line),
-      CASE(batches_arrive_over_tls),
-      CASE(batches_arrive_over_ws),
-      CASE(batches_arrive_over_wss),
-      CASE(a_pair_socket_can_dial_us_over_tls),
-      CASE(we_can_dial_a_pair_socket_over_tls),
-      CASE(a_link_can_be_closed_while_a_send_is_stuck),
-      CASE(a_peer_killed_while_we_handle_a_batch_closes_the_link),
+      with_certificates(the_certificates_name_is_checked),
+      with_certificates(a_certificate_of_another_authority_is_refused),
+      with_certificates(a_client_certificate_can_be_required),
+      with_certificates(a_url_of_tls_needs_tls_options),
+      with_certificates(plain_bytes_on_a_tls_port_are_closed_with_a_line),
+      with_certificates(batches_arrive_over_tls),
+      with_certificates(batches_arrive_over_ws),
+      with_certificates(batches_arrive_over_wss),
+      with_certificates(a_pair_socket_can_dial_us_over_tls),
+      with_certificates(we_can_dial_a_pair_socket_over_tls),
+      with_certificates(a_link_can_be_closed_while_a_send_is_stuck),
+      with_certificates(a_peer_killed_while_we_handle_a_batch_closes_the_link),
   };
-  return cmocka_run_group_tests(tests, group_setup, group_teardown);
+  return cmocka_run_group_tests(tests, tls_group_setup, tls_group_teardown);
 }

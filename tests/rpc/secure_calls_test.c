@@ -3,37 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/support/certificates.h"
-#include "tests/support/raw_peer.h"
 #include "tests/support/rpc_test.h"
+#include "tests/support/tls_test.h"
 #include "tests/support/wait.h"
-
-/* ---- Certificates --------------------------------------------------------------------------- */
-
-static tst_certificates certificates;
-static tst_stderr caught;
-
-static int group_setup(void **state) {
-  (void)state;
-  return tst_certificates_make(&certificates) ? 0 : -1;
-}
-
-static int group_teardown(void **state) {
-  (void)state;
-  tst_certificates_free(&certificates);
-  return 0;
-}
-
-static int setup(void **state) {
-  (void)state;
-  return tst_stderr_catch(&caught) ? 0 : -1;
-}
-
-static int teardown(void **state) {
-  (void)state;
-  tst_stderr_release(&caught);
-  return 0;
-}
 
 /* ---- A server and a client ------------------------------------------------------------------ */
 
@@ -46,7 +18,7 @@ struct pair {
 /* The server listens on scheme://localhost:0path; the client dials `host` there. */
 static void open_pair(struct pair *p, const char *scheme, const char *path, const char *host,
                       const tether_tls *client) {
-  tether_tls tls = {.cert_pem = certificates.cert, .key_pem = certificates.key};
+  tether_tls tls = tls_of_server();
   char url[128];
   *p = (struct pair){0};
   assert_int_equal(tether_server_open(&(tether_server_options){.tls = &tls}, &p->server), TETHER_OK);
@@ -64,7 +36,7 @@ static void close_pair(struct pair *p) {
 
 static void calls_over(const char *scheme, const char *path) {
   enum { LONG = 1 << 20 };
-  tether_tls tls = {.ca_pem = certificates.ca};
+  tether_tls tls = tls_of_client();
   struct pair p;
   open_pair(&p, scheme, path, "localhost", &tls);
   TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), RPC_TEST_BOUND_NS);
@@ -139,7 +111,7 @@ static void a_server_signed_by_another_authority_is_unavailable_and_the_message_
 
 static void a_server_of_another_name_is_unavailable_and_the_message_says_tls(void **state) {
   (void)state;
-  tether_tls tls = {.ca_pem = certificates.ca};
+  tether_tls tls = tls_of_client();
   assert_untrusted("127.0.0.1", &tls);
   tls.server_name = "elsewhere.example";
   assert_untrusted("localhost", &tls);
@@ -155,7 +127,7 @@ static void a_plain_server_is_unavailable_to_a_tls_client(void **state) {
   assert_int_equal(echo_server_add(server, &stats), TETHER_OK);
   assert_int_equal(tether_server_listen(server, "tcp://127.0.0.1:0"), TETHER_OK);
   snprintf(url, sizeof url, "tls+tcp://localhost:%u", tether_server_port(server));
-  tether_tls tls = {.ca_pem = certificates.ca};
+  tether_tls tls = tls_of_client();
   assert_int_equal(tether_client_open(url, &(tether_client_options){.tls = &tls}, &client), TETHER_OK);
   TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), RPC_TEST_BOUND_NS);
   Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
@@ -166,16 +138,14 @@ static void a_plain_server_is_unavailable_to_a_tls_client(void **state) {
   tether_server_close(server);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void) {
   const struct CMUnitTest tests[] = {
-      CASE(calls_go_over_tls),
-      CASE(calls_go_over_ws),
-      CASE(calls_go_over_wss),
-      CASE(a_server_signed_by_another_authority_is_unavailable_and_the_message_says_tls),
-      CASE(a_server_of_another_name_is_unavailable_and_the_message_says_tls),
-      CASE(a_plain_server_is_unavailable_to_a_tls_client),
+      with_certificates(calls_go_over_tls),
+      with_certificates(calls_go_over_ws),
+      with_certificates(calls_go_over_wss),
+      with_certificates(a_server_signed_by_another_authority_is_unavailable_and_the_message_says_tls),
+      with_certificates(a_server_of_another_name_is_unavailable_and_the_message_says_tls),
+      with_certificates(a_plain_server_is_unavailable_to_a_tls_client),
   };
-  return cmocka_run_group_tests(tests, group_setup, group_teardown);
+  return cmocka_run_group_tests(tests, tls_group_setup, tls_group_teardown);
 }

@@ -5,44 +5,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/support/certificates.h"
-#include "tests/support/raw_peer.h"
 #include "tests/support/rpc_test.h"
 #include "tests/support/tls_peer.h"
+#include "tests/support/tls_test.h"
 #include "tests/support/wait.h"
 
-static tst_certificates certificates;
-static tst_stderr caught;
 static char dir[64], ca_file[80], cert_file[80], key_file[80];
-
-static int group_setup(void **state) {
-  (void)state;
-  return tst_certificates_make(&certificates) ? 0 : -1;
-}
-
-static int group_teardown(void **state) {
-  (void)state;
-  tst_certificates_free(&certificates);
-  return 0;
-}
 
 /* The files of the server, good ones. */
 static int setup(void **state) {
-  (void)state;
   if (!tst_dir_make(dir)) return -1;
   snprintf(ca_file, sizeof ca_file, "%s/ca", dir);
   snprintf(cert_file, sizeof cert_file, "%s/cert", dir);
   snprintf(key_file, sizeof key_file, "%s/key", dir);
   bool written = tst_dir_write(dir, "ca", certificates.ca) && tst_dir_write(dir, "cert", certificates.cert) &&
                  tst_dir_write(dir, "key", certificates.key);
-  return written && tst_stderr_catch(&caught) ? 0 : -1;
+  return written ? tls_setup(state) : -1;
 }
 
-static int teardown(void **state) {
-  (void)state;
-  tst_stderr_release(&caught);
-  return tst_dir_remove(dir) ? 0 : -1;
-}
+static int teardown(void **state) { return tls_teardown(state) == 0 && tst_dir_remove(dir) ? 0 : -1; }
 
 static tether_server *serve(struct echo_stats *stats, bool strict) {
   tether_tls tls = {.cert_file = cert_file, .key_file = key_file};
@@ -269,5 +250,5 @@ int main(void) {
       CASE(a_client_that_reloads_trusts_and_shows_what_its_files_say_now),
       CASE(reloading_under_load_fails_no_call),
   };
-  return cmocka_run_group_tests(tests, group_setup, group_teardown);
+  return cmocka_run_group_tests(tests, tls_group_setup, tls_group_teardown);
 }

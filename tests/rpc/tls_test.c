@@ -6,36 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tests/support/certificates.h"
-#include "tests/support/raw_peer.h"
 #include "tests/support/rpc_test.h"
 #include "tests/support/tls_peer.h"
+#include "tests/support/tls_test.h"
 #include "tests/support/wait.h"
-
-static tst_certificates certificates;
-static tst_stderr caught;
-
-static int group_setup(void **state) {
-  (void)state;
-  return tst_certificates_make(&certificates) ? 0 : -1;
-}
-
-static int group_teardown(void **state) {
-  (void)state;
-  tst_certificates_free(&certificates);
-  return 0;
-}
-
-static int setup(void **state) {
-  (void)state;
-  return tst_stderr_catch(&caught) ? 0 : -1;
-}
-
-static int teardown(void **state) {
-  (void)state;
-  tst_stderr_release(&caught);
-  return 0;
-}
 
 /* ---- A server, and clients of it ------------------------------------------------------------ */
 
@@ -186,7 +160,7 @@ static void an_address_can_be_the_name(void **state) {
 
 static void only_who_says_so_talks_to_anybody(void **state) {
   (void)state;
-  tether_tls server = {.cert_pem = certificates.cert, .key_pem = certificates.key};
+  tether_tls server = tls_of_server();
   tether_tls anybody = {.insecure_no_server_check = true};
   struct served s;
   serve(&s, "tls+tcp", &server);
@@ -290,8 +264,8 @@ static void a_certificate_that_nobody_requires_is_checked_all_the_same(void **st
 
 static void old_versions_are_refused(void **state) {
   (void)state;
-  tether_tls server = {.cert_pem = certificates.cert, .key_pem = certificates.key};
-  tether_tls client = {.ca_pem = certificates.ca};
+  tether_tls server = tls_of_server();
+  tether_tls client = tls_of_client();
   struct served s;
   serve(&s, "tls+tcp", &server);
   uint16_t port = tether_server_port(s.server);
@@ -318,7 +292,7 @@ static void a_least_version_of_1_3_refuses_1_2(void **state) {
 static void a_server_of_an_old_version_is_refused(void **state) {
   (void)state;
   static const int versions[] = {TLS1_1_VERSION, TLS1_2_VERSION};
-  tether_tls client = {.ca_pem = certificates.ca};
+  tether_tls client = tls_of_client();
   for (int i = 0; i < 2; i++) {
     uint16_t port;
     char message[512];
@@ -334,8 +308,8 @@ static void a_server_of_an_old_version_is_refused(void **state) {
 
 static void a_plain_client_on_a_tls_port_is_refused(void **state) {
   (void)state;
-  tether_tls server = {.cert_pem = certificates.cert, .key_pem = certificates.key};
-  tether_tls client = {.ca_pem = certificates.ca};
+  tether_tls server = tls_of_server();
+  tether_tls client = tls_of_client();
   struct served s;
   serve(&s, "tls+tcp", &server);
   assert_int_equal(call_port(tether_server_port(s.server), "tcp", "localhost", NULL, NULL, 0), TETHER_UNAVAILABLE);
@@ -345,7 +319,7 @@ static void a_plain_client_on_a_tls_port_is_refused(void **state) {
 
 static void a_tls_client_on_a_plain_port_is_refused(void **state) {
   (void)state;
-  tether_tls client = {.ca_pem = certificates.ca};
+  tether_tls client = tls_of_client();
   struct served s;
   serve(&s, "tcp", NULL);
   char message[512];
@@ -408,32 +382,30 @@ static void a_url_of_tls_without_options_is_refused(void **state) {
   tether_server_close(server);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void) {
   const struct CMUnitTest tests[] = {
-      CASE(a_server_of_an_unknown_authority_is_refused),
-      CASE(a_self_signed_server_is_refused),
-      CASE(a_server_of_another_name_is_refused),
-      CASE(a_name_that_only_the_subject_has_is_no_name),
-      CASE(an_expired_server_is_refused),
-      CASE(a_server_that_is_not_valid_yet_is_refused),
-      CASE(a_certificate_for_clients_is_none_for_servers),
-      CASE(an_address_can_be_the_name),
-      CASE(only_who_says_so_talks_to_anybody),
-      CASE(a_client_without_a_certificate_is_refused),
-      CASE(a_client_of_an_unknown_authority_is_refused),
-      CASE(an_expired_client_is_refused),
-      CASE(a_client_learns_that_its_certificate_is_missing),
-      CASE(a_revoked_client_is_refused),
-      CASE(a_certificate_that_nobody_requires_is_checked_all_the_same),
-      CASE(old_versions_are_refused),
-      CASE(a_least_version_of_1_3_refuses_1_2),
-      CASE(a_server_of_an_old_version_is_refused),
-      CASE(a_plain_client_on_a_tls_port_is_refused),
-      CASE(a_tls_client_on_a_plain_port_is_refused),
-      CASE(options_that_cannot_work_are_refused_with_the_reason),
-      CASE(a_url_of_tls_without_options_is_refused),
+      with_certificates(a_server_of_an_unknown_authority_is_refused),
+      with_certificates(a_self_signed_server_is_refused),
+      with_certificates(a_server_of_another_name_is_refused),
+      with_certificates(a_name_that_only_the_subject_has_is_no_name),
+      with_certificates(an_expired_server_is_refused),
+      with_certificates(a_server_that_is_not_valid_yet_is_refused),
+      with_certificates(a_certificate_for_clients_is_none_for_servers),
+      with_certificates(an_address_can_be_the_name),
+      with_certificates(only_who_says_so_talks_to_anybody),
+      with_certificates(a_client_without_a_certificate_is_refused),
+      with_certificates(a_client_of_an_unknown_authority_is_refused),
+      with_certificates(an_expired_client_is_refused),
+      with_certificates(a_client_learns_that_its_certificate_is_missing),
+      with_certificates(a_revoked_client_is_refused),
+      with_certificates(a_certificate_that_nobody_requires_is_checked_all_the_same),
+      with_certificates(old_versions_are_refused),
+      with_certificates(a_least_version_of_1_3_refuses_1_2),
+      with_certificates(a_server_of_an_old_version_is_refused),
+      with_certificates(a_plain_client_on_a_tls_port_is_refused),
+      with_certificates(a_tls_client_on_a_plain_port_is_refused),
+      with_certificates(options_that_cannot_work_are_refused_with_the_reason),
+      with_certificates(a_url_of_tls_without_options_is_refused),
   };
-  return cmocka_run_group_tests(tests, group_setup, group_teardown);
+  return cmocka_run_group_tests(tests, tls_group_setup, tls_group_teardown);
 }
