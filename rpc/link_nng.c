@@ -19,8 +19,8 @@
  * What nng 1.5.2 asks for (checked in its source):
  *   - an operation begun on a closed stream never completes, hence the second look after each begin;
  *   - an aio must not be freed inside its own callback, hence nng_aio_reap;
- *   - over TLS and ws, a peer's end seen while nothing is being received is forgotten, and a later receive hangs,
- *     hence the watch: once a second it asks whether the socket still has a peer;
+ *   - over TLS and ws, a peer's end seen while nothing is being received is forgotten, and a later receive hangs, its
+ *     time limit too, hence the watch: once a second it asks whether the socket still has a peer;
  *   - an expiring time limit may hit the operation after the one it was meant for, hence a time-out in an open link
  *     means "again".
  *
@@ -144,23 +144,50 @@ void tth_nng_look_again(tth_nng_link *link, nng_aio *aio) {
 
 /* ---- Watching over TLS and ws --------------------------------------------------------------- */
 
+static bool watch_is_over(tth_nng_link *link) {
+  return atomic_load(&link->ending) || (link->stage == TTH_NNG_GREETING && atomic_load(&link->heard));
+}
+
 /* Begins the next wait. The watch's hold goes on, or ends here. */
 static void watch_more(tth_nng_link *link) {
   tth_nng_hold(link);
   nng_sleep_aio(WATCH_MS, link->watch_aio);
   tth_nng_look_again(link, link->watch_aio);
+  if (watch_is_over(link)) nng_aio_abort(link->watch_aio, NNG_ECANCELED);
   tth_nng_drop(link);
+}
+
+/* With a hold for the watch. */
+static void watch_first(tth_nng_link *link) {
+  if (!link->watch_aio) return;
+  tth_nng_hold(link);
+  watch_more(link);
+}
+
+static void look_at_peer(tth_nng_link *link) {
+  nng_sockaddr address;
+  bool greeting = link->stage == TTH_NNG_GREETING;
+  bool gone = nng_stream_get_addr(link->stream, NNG_OPT_REMADDR, &address) != 0;
+  if (gone && greeting)
+    tth_nng_fail_with(link, "no greeting: ", NNG_ECONNSHUT);
+  else if (gone)
+    tth_nng_end(link, 0, "closed by the peer");
+  else if (greeting && tth_nng_now_ns() >= link->end_ns)
+    tth_nng_end(link, 0, "no greeting in time");
 }
 
 static void watch_callback(void *arg) {
   tth_nng_link *link = arg;
-  nng_sockaddr address;
-  if (!atomic_load(&link->ending) && nng_stream_get_addr(link->stream, NNG_OPT_REMADDR, &address) != 0)
-    tth_nng_end(link, 0, "closed by the peer");
-  if (atomic_load(&link->ending))
+  if (!watch_is_over(link)) look_at_peer(link);
+  if (watch_is_over(link))
     tth_nng_drop(link);
   else
     watch_more(link);
+}
+
+void tth_nng_heard(tth_nng_link *link) {
+  atomic_store(&link->heard, true);
+  if (link->watch_aio) nng_aio_abort(link->watch_aio, NNG_ECANCELED);
 }
 
 /* ---- The life of a link --------------------------------------------------------------------- */
@@ -213,6 +240,7 @@ void tth_nng_link_greet(tth_nng_link *link, int64_t timeout_ns, tth_nng_greeted_
   tth_nng_hold(link); /* ours */
   tth_nng_send_more(link, tth_nng_drop);
   tth_nng_receive_first(link); /* with the hold from new */
+  watch_first(link);
   tth_nng_drop(link);
 }
 
@@ -229,10 +257,7 @@ static void link_start(tth_link *base, const tth_link_events *events, void *owne
     (void)nng_aio_alloc(&link->pull_aio, NULL, NULL); /* without memory only nng's threads receive */
   cpu_set_t processors;
   link->look = sched_getaffinity(0, sizeof processors, &processors) == 0 && CPU_COUNT(&processors) > 1;
-  if (link->watch_aio) {
-    tth_nng_hold(link);
-    watch_more(link);
-  }
+  watch_first(link);
   tth_nng_receive_first(link); /* with the hold from settle */
   tth_nng_drop_quietly(link);
 }

@@ -29,6 +29,7 @@ struct tth_nng_link {
 
   _Atomic int holds;
   _Atomic bool ending;
+  _Atomic bool heard; /* the peer's greeting is whole */
   _Atomic int pull;
   _Atomic bool want_push;
   _Atomic unsigned waits;
@@ -95,6 +96,9 @@ void tth_nng_fail_with(tth_nng_link *link, const char *prefix, int error);
 /* After `aio` has been begun: had the link begun to end, the operation may never complete by itself. Under a hold of
  * the caller's own, since the operation's may be gone. */
 void tth_nng_look_again(tth_nng_link *link, nng_aio *aio);
+
+/* The peer's greeting is whole: nobody need watch for its end until the link is started. Under a hold. */
+void tth_nng_heard(tth_nng_link *link);
 
 /* ---- link_nng_receive.c ---------------------------------------------------------------------- */
 

@@ -134,6 +134,7 @@ static void greeting_received(tth_nng_link *link, size_t count) {
   } else if (link->greeting_len < sizeof link->greeting) {
     receive(link, BY_CALLBACK);
   } else {
+    tth_nng_heard(link);
     tth_nng_drop(link);
   }
 }

@@ -4,6 +4,7 @@
 #include <nng/supplemental/tls/tls.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -11,6 +12,7 @@
 
 #include "rpc/link_nng.h"
 #include "tests/support/link_probe.h"
+#include "tests/support/tls_peer.h"
 #include "tests/support/tls_test.h"
 
 static const tth_transport *const nng = &tth_transport_nng;
@@ -81,6 +83,73 @@ static void plain_bytes_on_a_tls_port_are_closed_with_a_line(void **state) {
   assert_true(tst_stderr_says(&caught, "no greeting: TLS failed: the peer does not speak TLS"));
   assert_int_equal(tst_counter_get(&acceptor.accepted), 0);
   tst_acceptor_close(&acceptor);
+}
+
+/* ---- A peer that has gone before we listen to it ----------------------------------------------- */
+
+struct greeted {
+  tst_counter ends;
+  char failure[TTH_LINK_NNG_WHY];
+};
+
+static void note_greeted(void *owner, tth_nng_link *link, const char *failure) {
+  struct greeted *greeted = owner;
+  snprintf(greeted->failure, sizeof greeted->failure, "%s", failure ? failure : "");
+  tth_link *opened = tth_nng_link_public(link);
+  opened->ops->free(opened);
+  tst_counter_add(&greeted->ends, 1);
+}
+
+static bool has_gone(void *stream) {
+  nng_sockaddr address;
+  return nng_stream_get_addr(stream, NNG_OPT_REMADDR, &address) != 0;
+}
+
+/* A stream to `port`, over which a byte has been said. */
+static nng_stream *dial_and_speak(uint16_t port, tth_tls *tls, tth_nng_kind *kind) {
+  char url[64];
+  nng_stream_dialer *dialer;
+  tth_nng_tls secured;
+  nng_aio *aio;
+  nng_iov byte = {(void *)(uintptr_t) "x", 1};
+  snprintf(url, sizeof url, "tls+tcp://localhost:%u", port);
+  assert_int_equal(tth_nng_dialer_alloc(url, tls, &dialer, kind, &secured), TETHER_OK);
+  assert_int_equal(nng_aio_alloc(&aio, NULL, NULL), 0);
+  nng_stream_dialer_dial(dialer, aio);
+  nng_aio_wait(aio);
+  assert_int_equal(nng_aio_result(aio), 0);
+  nng_stream *stream = nng_aio_get_output(aio, 0);
+  nng_aio_set_iov(aio, 1, &byte);
+  nng_stream_send(stream, aio);
+  nng_aio_wait(aio);
+  assert_int_equal(nng_aio_result(aio), 0);
+  nng_aio_free(aio);
+  nng_stream_dialer_free(dialer);
+  tth_nng_tls_close(&secured);
+  return stream;
+}
+
+/* nng has forgotten it then, and no receive ends any more, not even by its time. */
+static void a_peer_that_left_before_the_greeting_is_noticed(void **state) {
+  (void)state;
+  uint16_t port;
+  tth_tls *tls;
+  tth_nng_kind kind;
+  struct greeted greeted = {.failure = ""};
+  const tether_tls options = tls_of_client();
+  assert_true(tst_tls_open(&options, true, &tls));
+  tst_tls_server *server = tst_tls_server_open(certificates.cert, certificates.key, 0, &port);
+  nng_stream *stream = dial_and_speak(port, tls, &kind);
+  assert_true(tst_tls_server_close(server));
+  assert_true(tst_wait_until(has_gone, stream, TST_BOUND_NS));
+  tst_counter_init(&greeted.ends);
+  tth_nng_link *link = tth_nng_link_new(stream, kind);
+  assert_non_null(link);
+  tth_nng_link_greet(link, TETHER_FOREVER, note_greeted, &greeted);
+  assert_true(tst_counter_wait(&greeted.ends, 1, TST_BOUND_NS));
+  assert_non_null(strstr(greeted.failure, "no greeting: TLS: closed by the peer after the handshake"));
+  tst_counter_fini(&greeted.ends);
+  tth_tls_unref(tls);
 }
 
 /* ---- The contract --------------------------------------------------------------------------- */
@@ -322,6 +391,7 @@ int main(int argc, char **argv) {
       with_certificates(a_client_certificate_can_be_required),
       with_certificates(a_url_of_tls_needs_tls_options),
       with_certificates(plain_bytes_on_a_tls_port_are_closed_with_a_line),
+      with_certificates(a_peer_that_left_before_the_greeting_is_noticed),
       with_certificates(batches_arrive_over_tls),
       with_certificates(batches_arrive_over_ws),
       with_certificates(batches_arrive_over_wss),
