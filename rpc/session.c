@@ -163,15 +163,12 @@ static bool on_request(tth_session *session, const tth_frame *frame, tth_event *
     if (tth_session_refuse(session, frame->stream, refuse, message)) return false;
     return broken(session, event, "out of memory");
   }
-  tth_stream *stream = tth_stream_new();
+  tth_stream *stream = tth_streams_reserve(&session->streams, 1) ? tth_stream_new() : NULL;
   if (!stream) return broken(session, event, "out of memory");
   stream->id = frame->stream;
   stream->state = TTH_STREAM_OPEN;
   stream->out_end = &stream->out;
-  if (!tth_streams_add(&session->streams, stream)) {
-    tth_reuse_put(TTH_REUSE_STREAM, stream);
-    return broken(session, event, "out of memory");
-  }
+  tth_streams_add(&session->streams, stream);
   tth_window_open(session, stream);
   stream->ended = frame->flags & TTH_FLAG_END;
   *event = (tth_event){.type = TTH_EVENT_HEADERS,

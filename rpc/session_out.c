@@ -279,7 +279,7 @@ static bool write_new_streams(tth_session *session, int64_t now_ns, struct batch
     fits = piece_size(stream->out) + keep <= batch->room;
     if (!fits) break;
     stream->id = next_id(session);
-    if (!tth_streams_add(&session->streams, stream)) break; /* no memory now: the next fill tries again */
+    tth_streams_add(&session->streams, stream); /* there is room since it was opened: a fill has no memory to ask for */
     session->last_stream = stream->id;
     (void)tth_list_pop(&session->queued);
     stream->state = TTH_STREAM_OPEN;

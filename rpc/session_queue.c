@@ -196,7 +196,8 @@ void tth_stream_free(tth_session *session, tth_stream *stream) {
 /* ---- For the owner ------------------------------------------------------------------------- */
 
 tth_stream *tth_session_open(tth_session *session, void *user, tth_out *out) {
-  tth_stream *stream = tth_stream_new();
+  bool room = tth_streams_reserve(&session->streams, session->queued.count + 1);
+  tth_stream *stream = room ? tth_stream_new() : NULL;
   if (!stream) return NULL;
   stream->state = TTH_STREAM_QUEUED;
   stream->told_ns = TETHER_FOREVER;

@@ -30,21 +30,28 @@ static void place(tth_streams *streams, struct tth_stream *stream) {
   streams->slots[i] = stream;
 }
 
-bool tth_streams_add(tth_streams *streams, struct tth_stream *stream) {
-  if (4 * (streams->count + 1) > 3 * streams->capacity) {
-    tth_streams grown = {.capacity = streams->capacity ? 2 * streams->capacity : 16, .seed = streams->seed};
-    if (streams->capacity == 0) tth_random(&grown.seed, sizeof grown.seed);
-    grown.slots = calloc(grown.capacity, sizeof(struct tth_stream *));
-    if (!grown.slots) return false;
-    for (size_t i = 0; i < streams->capacity; i++)
-      if (streams->slots[i]) place(&grown, streams->slots[i]);
-    grown.count = streams->count;
-    free(streams->slots);
-    *streams = grown;
-  }
+static bool grow(tth_streams *streams) {
+  tth_streams grown = {.capacity = streams->capacity ? 2 * streams->capacity : 16, .seed = streams->seed};
+  if (streams->capacity == 0) tth_random(&grown.seed, sizeof grown.seed);
+  grown.slots = calloc(grown.capacity, sizeof(struct tth_stream *));
+  if (!grown.slots) return false;
+  for (size_t i = 0; i < streams->capacity; i++)
+    if (streams->slots[i]) place(&grown, streams->slots[i]);
+  grown.count = streams->count;
+  free(streams->slots);
+  *streams = grown;
+  return true;
+}
+
+bool tth_streams_reserve(tth_streams *streams, size_t more) {
+  while (4 * (streams->count + more) > 3 * streams->capacity)
+    if (!grow(streams)) return false;
+  return true;
+}
+
+void tth_streams_add(tth_streams *streams, struct tth_stream *stream) {
   place(streams, stream);
   streams->count++;
-  return true;
 }
 
 void tth_streams_remove(tth_streams *streams, struct tth_stream *stream) {

@@ -15,8 +15,11 @@ typedef struct tth_streams {
 /* The stream with this id, NULL if none. */
 struct tth_stream *tth_streams_find(const tth_streams *streams, uint32_t id);
 
-/* Adds a stream under its id, which must not be in the table. false: no memory, nothing changed. */
-TETHER_MUST_USE bool tth_streams_add(tth_streams *streams, struct tth_stream *stream);
+/* Makes room for `more` streams beside those that are there. false: no memory. */
+TETHER_MUST_USE bool tth_streams_reserve(tth_streams *streams, size_t more);
+
+/* Adds a stream under its id, which must not be in the table; there is room. */
+void tth_streams_add(tth_streams *streams, struct tth_stream *stream);
 
 /* Removes a stream that is in the table. */
 void tth_streams_remove(tth_streams *streams, struct tth_stream *stream);
