@@ -6,11 +6,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "tests/support/ctx_test.h"
 #include "tests/support/node.h"
 #include "tests/support/rpc_test.h"
 #include "tests/support/wait.h"
 
-#define ROUNDS 100
+#define ROUNDS CTX_TEST_ROUNDS(100) /* a process is started in each */
 
 enum { FIRST, MIDDLE, LAST, HOPS };
 
@@ -99,7 +100,7 @@ static void kill_rounds(struct chain *c, int victim) {
     tether_call_unref(call);
     tether_client_close(client);
     assert_true(node_start(&c->nodes[victim]));
-    if (round == 9)
+    if (round == ROUNDS / 2)
       for (int i = 0; i < HOPS; i++) {
         baseline.fds[i] = node_fds(&c->nodes[i]);
         baseline.threads[i] = node_threads(&c->nodes[i]);
