@@ -85,7 +85,8 @@ uint16_t cluster_start_edge(cluster *c, process *edge, const char *option, const
   return start_edge(c, edge, "another-edge", option, value);
 }
 
-static void start(cluster *c, const char *catalogue) {
+/* `max_timeout`: of the edge; NULL: its default. */
+static void start(cluster *c, const char *catalogue, const char *max_timeout) {
   char db[128];
   process load;
   snprintf(db, sizeof db, "%s/db", c->dir);
@@ -93,14 +94,14 @@ static void start(cluster *c, const char *catalogue) {
   if (process_run(&load, c->dir, "load", "tether-load", args) != 0) give_up(c, "the catalogue does not load");
   for (int i = 0; i < CLUSTER_SHARDS; i++) cluster_start_shard(c, i);
   cluster_start_search(c);
-  c->port = start_edge(c, &c->edge, "edge", NULL, NULL);
+  c->port = start_edge(c, &c->edge, "edge", max_timeout ? "--max-timeout" : NULL, max_timeout);
   if (!cluster_wait_health(c, "\"status\":\"ok\"", true)) give_up(c, "the shards do not get connected");
 }
 
 void cluster_start(cluster *c) {
   memset(c, 0, sizeof *c);
   make_dir(c->dir);
-  start(c, TESTS_SERVICES_SAMPLE);
+  start(c, TESTS_SERVICES_SAMPLE, NULL);
 }
 
 /* One word makes most of a summary: it costs the index nothing. */
@@ -116,7 +117,7 @@ void cluster_start_wide(cluster *c) {
   for (int i = 0; i < WIDE_PACKAGES; i++)
     fprintf(f, "Package: package%d\nVersion: 1\nSection: test\nDescription: wide %s\n\n", i, padding);
   if (fclose(f) != 0) give_up(c, "the catalogue cannot be written");
-  start(c, path);
+  start(c, path, WIDE_MAX_TIMEOUT);
   unlink(path);
 }
 

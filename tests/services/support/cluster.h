@@ -19,6 +19,7 @@ void cluster_start(cluster *c);
 /* The same over a catalogue of WIDE_PACKAGES packages, each of which matches the word "wide" and is WIDE_BYTES large:
  * together far more than all buffers between SQLite and a client hold. */
 enum { WIDE_PACKAGES = 4000, WIDE_BYTES = 8000 };
+#define WIDE_MAX_TIMEOUT "120s" /* of its edge: a busy machine under a sanitizer takes long for all of it */
 void cluster_start_wide(cluster *c);
 
 /* Terminates what runs and removes the files. Returns how many processes did not end in good order, after printing
