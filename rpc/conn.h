@@ -109,6 +109,7 @@ typedef struct tth_conn_node {
   tth_conn *prev, *next;
   bool announced;                  /* to interceptors; only in events */
   bool draining;                   /* server: a drain waits for DRAINED */
+  uint8_t book;                    /* server: which of its books its calls are in; fixed */
   _Atomic size_t held_bytes;       /* server: of requests that handlers have, or will have */
   uint64_t answered[TETHER_CODES]; /* server: this connection's calls, by the status on record */
 } tth_conn_node;

@@ -160,9 +160,7 @@ static void drained_locked(tether_server *server, tth_conn *conn) {
   if (--server->draining == 0) pthread_cond_broadcast(&server->changed);
 }
 
-static tth_book *book_of(tether_server *server, const tth_conn *conn) {
-  return &server->books[(uintptr_t)conn / 64 % TTH_BOOKS]; /* connections are of hundreds of bytes */
-}
+static tth_book *book_of(tether_server *server, tth_conn *conn) { return &server->books[tth_conn_node_of(conn)->book]; }
 
 /* The client has the last word, on its own calls: it moves no more of a status than this connection was answered. */
 static void on_verdict(tether_server *server, tth_conn *conn, tether_code from, tether_code to) {
@@ -249,6 +247,8 @@ static void on_accepted(void *owner, tth_link *link) {
   size_t most = server->max_connections > 0 ? server->max_connections : SIZE_MAX, count = server->conn_count;
   bool full = count >= most, stopping = server->stopping || (full && count - most >= TURNED_AWAY_MOST);
   if (!stopping) {
+    tth_conn_node_of(conn)->book =
+        server->next_book++ % TTH_BOOKS; /* not by address: a simulation is to repeat itself */
     tth_conn_node_of(conn)->next = server->conns;
     if (server->conns) tth_conn_node_of(server->conns)->prev = conn;
     server->conns = conn;

@@ -30,7 +30,7 @@ typedef struct tth_needs {
   tth_need of[];
 } tth_needs;
 
-/* The calls of some of the connections. */
+/* The calls of some of the connections, which take books in turn. */
 typedef struct tth_book {
   pthread_mutex_t mu;
   /* under mu */
@@ -70,6 +70,7 @@ struct tether_server {
   tth_listener **listeners;
   size_t listener_count;
   tth_conn *conns;
+  unsigned next_book;                  /* of the next connection */
   _Atomic size_t conn_count, draining; /* draining: connections that have not said DRAINED */
 
   tth_book books[TTH_BOOKS];
