@@ -174,8 +174,8 @@ static void check_counters(sim_process *process) {
               process->handlers_begun);
   for (int i = 0; i < sim->call_count; i++) {
     const sim_call *c = &sim->calls[i];
-    for (int attempt = 0; attempt < c->retried && c->to == process; attempt++)
-      known[TETHER_ABORTED] += c->retried_served[attempt] == process->served;
+    for (int attempt = 0; attempt < c->retried; attempt++)
+      known[TETHER_ABORTED] += c->retried_to[attempt] == process && c->retried_served[attempt] == process->served;
     if (c->to != process || !c->arrived_ns || (c->begun && c->served != process->served)) continue;
     if (c->begun && sim_wire_is_live(c->wire))
       known[c->code]++;
@@ -191,8 +191,8 @@ static void check_counters(sim_process *process) {
   if (more > unknown) sim_wrong(NULL, "%s counts %" PRIu64 " calls too many", process->name, more - unknown);
 }
 
-static void check_client(const sim_process *process, int to) {
-  tether_client *client = process->peers[to].client;
+static void check_client(const sim_process *process, int tier) {
+  tether_client *client = process->clients[tier];
   tether_client_stats counted;
   uint64_t known[TETHER_CODES] = {0}, unsent = 0;
   if (!client) return;
@@ -208,8 +208,8 @@ static void check_client(const sim_process *process, int to) {
   tether_client_get_stats(client, &counted);
   for (int code = 0; code < TETHER_CODES; code++)
     if (counted.ended[code] != known[code])
-      sim_wrong(NULL, "%s counts %" PRIu64 " %s of %" PRIu64 " for p%d", process->name, counted.ended[code],
-                tether_code_name((tether_code)code), known[code], to);
+      sim_wrong(NULL, "%s counts %" PRIu64 " %s of %" PRIu64 " for tier %d", process->name, counted.ended[code],
+                tether_code_name((tether_code)code), known[code], tier);
   if (counted.unsent != unsent)
     sim_wrong(NULL, "%s counts %" PRIu64 " unsent of %" PRIu64, process->name, counted.unsent, unsent);
 }
@@ -221,6 +221,6 @@ void sim_check_end(void) {
   for (int i = 0; i < sim->call_count; i++) check_verdict(&sim->calls[i]);
   for (int i = 0; i < sim->process_count; i++) {
     check_counters(&sim->processes[i]);
-    for (int j = 0; j < sim->process_count; j++) check_client(&sim->processes[i], j);
+    for (int j = 0; j < sim->tier_count; j++) check_client(&sim->processes[i], j);
   }
 }

@@ -173,7 +173,7 @@ static void start_child(void *data, uint64_t number) {
   sim_enter(c->to);
   /* It may end before this returns. */
   c->children++;
-  if (!sim_call_start(c)) {
+  if (!sim_call_start(c, NULL)) {
     c->children--;
     c->children_wanted = c->children;
   }

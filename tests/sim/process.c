@@ -23,7 +23,13 @@ static tether_limits random_limits(void) {
 
 void sim_process_init(int index) {
   sim_process *process = &sim->processes[index];
-  *process = (sim_process){.index = index, .name = {'p', (char)('0' + index)}};
+  *process = (sim_process){.index = index, .tier = index, .name = {'p', (char)('0' + index)}};
+  if (sim->tiered) {
+    const sim_process *before = index > 0 ? process - 1 : NULL;
+    bool full = before && index >= 3 && process[-3].tier == before->tier;
+    process->tier = !before ? 0 : before->tier + (full || sim_may(40));
+  }
+  sim->tier_count = process->tier + 1;
   process->skew_ns = sim_between(&sim->chance, -900 * TETHER_SEC, 3600 * TETHER_SEC);
   process->drift_ppm = sim_between(&sim->chance, -50, 50); /* at most 100 apart (rpc/session_clock.c) */
 }
@@ -58,27 +64,57 @@ void sim_process_open(sim_process *process) {
   }
 }
 
-tether_client *sim_process_client(sim_process *from, sim_process *to) {
-  tether_client **client = &from->peers[to->index].client;
+/* Their addresses, in any order. */
+static void list_tier(const sim_process *from, int tier, char *list) {
+  int members[SIM_PROCESSES], count = 0;
+  for (int i = 0; i < sim->process_count; i++) {
+    if (sim->processes[i].tier != tier || i == from->index) continue;
+    int at = (int)sim_below(&sim->chance, (uint32_t)++count);
+    members[count - 1] = members[at];
+    members[at] = i;
+  }
+  for (int i = 0; i < count; i++) list += sprintf(list, "%smem://%d-%d", i > 0 ? "," : "", from->index, members[i]);
+}
+
+tether_client *sim_process_client(sim_process *from, int tier) {
+  tether_client **client = &from->clients[tier];
   sim_chance *chance = &sim->chance;
   if (*client) return *client;
-  char url[] = {'m', 'e', 'm', ':', '/', '/', from->name[1], '-', to->name[1], 0};
-  char policy[512];
-  const tether_client_options options = {.limits = random_limits(),
-                                         .interceptors = sim_watchers,
-                                         .service_config = sim_call_policy(chance, policy, sizeof policy),
-                                         .backoff_initial_ns = sim_spread(chance, TETHER_MS, 300 * TETHER_MS),
-                                         .backoff_max_ns = TETHER_SEC,
-                                         .connect_timeout_ns = sim_spread(chance, 200 * TETHER_MS, 5 * TETHER_SEC)};
-  if (tth_client_open_on(&sim_transport, url, &options, client) != TETHER_OK)
+  char list[SIM_PROCESSES * 10], policy[512];
+  list_tier(from, tier, list);
+  const tether_client_options options = {
+      .limits = random_limits(),
+      .interceptors = sim_watchers,
+      .service_config = sim_call_policy(chance, policy, sizeof policy),
+      .backoff_initial_ns = sim_spread(chance, TETHER_MS, 300 * TETHER_MS),
+      .backoff_max_ns = TETHER_SEC,
+      .connect_timeout_ns = sim_spread(chance, 200 * TETHER_MS, 5 * TETHER_SEC),
+      .balancing = sim->tiered ? (tether_balancing)sim_below(chance, 3) : 0,
+      .lazy = sim->tiered && sim_may(20),
+      .idle_timeout_ns = sim->tiered && sim_may(20) ? sim_spread(chance, TETHER_MS, TETHER_SEC) : 0};
+  if (tth_client_open_on(&sim_transport, list, &options, client) != TETHER_OK)
     sim_wrong(NULL, "%s cannot open a client", from->name);
   return *client;
 }
 
-static void close_client(sim_process *process, int to) {
-  tether_client *client = process->peers[to].client;
+bool sim_tier_has_failed(const sim_process *from, int tier) {
+  bool all = true;
+  for (int i = 0; i < sim->process_count; i++)
+    if (sim->processes[i].tier == tier && i != from->index) all = all && from->peers[i].trouble;
+  return all;
+}
+
+bool sim_tier_has_trouble(const sim_process *from, int tier) {
+  bool any = false;
+  for (int i = 0; i < sim->process_count; i++)
+    if (sim->processes[i].tier == tier && i != from->index) any = any || from->peers[i].trouble;
+  return any;
+}
+
+static void close_client(sim_process *process, int tier) {
+  tether_client *client = process->clients[tier];
   if (!client) return;
-  process->peers[to].client = NULL;
+  process->clients[tier] = NULL;
   for (int i = 0; i < sim->call_count; i++)
     if (sim->calls[i].client == client && !sim->calls[i].ended) sim->calls[i].client_closed = true;
   sim_enter(process);
@@ -90,7 +126,7 @@ static void close_client(sim_process *process, int to) {
 
 void sim_process_close(sim_process *process) {
   process->busy = true;
-  for (int i = 0; i < sim->process_count; i++) close_client(process, i);
+  for (int i = 0; i < sim->tier_count; i++) close_client(process, i);
   sim_enter(process);
   tether_server_close(process->server);
   process->server = NULL;
@@ -226,10 +262,11 @@ static void kill_some(void) {
   if (!process->dead && !process->busy && alive > 2) kill_process(process);
 }
 
-static void shut_down_some(void) {
-  sim_process *process = random_process();
-  if (process->dead || process->busy || sim->closings >= 3) return;
-  int64_t grace_ns = sim_may(30) ? 0 : sim_spread(&sim->chance, TETHER_MS, 500 * TETHER_MS);
+static void shut_down(void *data, uint64_t number) {
+  sim_process *process = data;
+  (void)number;
+  if (sim->draining || process->dead || process->busy || sim->closings >= 3) return;
+  int64_t grace_ns = sim_may(sim->tiered ? 60 : 30) ? 0 : sim_spread(&sim->chance, TETHER_MS, 500 * TETHER_MS);
   sim_trace(process, NULL, "shuts down, grace %.3f ms", (double)grace_ns / 1e6);
   process->busy = process->stopping = true;
   sim->closings++;
@@ -244,15 +281,29 @@ static void shut_down_some(void) {
   process->busy = process->stopping = false;
 }
 
+static void call_it(void *data, uint64_t number) {
+  (void)number;
+  (void)sim_call_start(NULL, data);
+}
+
+/* Where others can take them, calls are on their way to it. */
+static void shut_down_some(void) {
+  sim_process *process = random_process();
+  int64_t delay_ns = sim->tiered ? sim_between(&sim->chance, 0, sim->most_delay_ns) : 0;
+  for (uint32_t n = sim->tiered ? sim_below(&sim->chance, 8) : 0; n > 0; n--)
+    sim_later(sim_between(&sim->chance, 0, delay_ns + sim->most_delay_ns), call_it, process, 0);
+  sim_later(delay_ns, shut_down, process, 0);
+}
+
 static void close_some(void) {
   sim_process *process = random_process();
-  int to = (int)sim_below(&sim->chance, (uint32_t)sim->process_count);
-  if (process->dead || process->busy || !process->peers[to].client || sim->closings >= 3) return;
-  sim_trace(process, NULL, "closes its client of p%d", to);
+  int tier = (int)sim_below(&sim->chance, (uint32_t)sim->tier_count);
+  if (process->dead || process->busy || !process->clients[tier] || sim->closings >= 3) return;
+  sim_trace(process, NULL, "closes its client of tier %d", tier);
   process->busy = true;
   sim->closings++;
   sim->totals->closes++;
-  close_client(process, to);
+  close_client(process, tier);
   sim->closings--;
   process->busy = false;
 }

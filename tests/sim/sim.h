@@ -1,6 +1,7 @@
 /* tests/sim/sim.h: whole clusters on virtual time, in one thread, from a seed.
  *
- * A seed decides how many processes there are, who calls whom and what the handlers do, how long everything takes,
+ * A seed decides how many processes there are, which of them serve together behind one client and how it chooses
+ * between them, who calls whom and what the handlers do, how long everything takes,
  * which connections, processes and paths fail and when calls are cancelled, often within microseconds of an answer or a
  * deadline. Clients, servers, calls, sessions and contexts are the real ones; the net is tests/support/link_mem.h.
  *
@@ -29,7 +30,9 @@ typedef struct sim_totals {
   uint64_t seeds, steps, processes, frames;
   int64_t time_ns; /* virtual */
   /* calls, and how they ended */
-  uint64_t calls, ok, cancelled, expired, unavailable, failed, unsent, detached, moved;
+  uint64_t calls, ok, cancelled, expired, unavailable, failed, unsent, detached;
+  /* attempts that a server had not accepted, and that another took; that left after they had waited at a lost one */
+  uint64_t moved, elsewhere, requeued;
   uint64_t handlers, cut, slots_full, stops_confirmed, corrected; /* corrected: verdicts told to servers */
   uint64_t streams, messages, bytes, send_waits, windows;
   uint64_t retried;       /* attempts of unary calls that were followed by another */

@@ -131,10 +131,12 @@ static void on_dialed(void *owner, tth_link *link, const char *why) {
     trouble(dialer);
     sim_trace(dialer->from, NULL, "no connection to %s: %s", dialer->to->name, why);
   }
+  sim_wire *wire = sim->wires;
+  while (link && wire->ends[TTH_CLIENT].link != link) wire = wire->next;
   dialer->done(dialer->owner, link, why);
-  if (!link || !dialer->from->dead) return;
-  for (sim_wire *wire = sim->wires; wire; wire = wire->next) /* it died meanwhile */
-    if (wire->ends[TTH_CLIENT].link == link) sim_wire_close(wire, TTH_CLIENT);
+  if (!link) return;
+  if (!wire->ends[TTH_CLIENT].started) wire->ends[TTH_CLIENT].closed = true; /* nobody wanted it: it is freed */
+  if (dialer->from->dead) sim_wire_close(wire, TTH_CLIENT);                  /* it died meanwhile */
 }
 
 static void attempt(void *data, uint64_t number) {

@@ -144,7 +144,12 @@ static void on_request(sim_wire *wire, const tth_frame *frame) {
   if (c->left_ns) sim_wrong(c, "sent twice");
   if (c->ended) sim_wrong(c, "sent though it has ended");
   c->wire = wire;
+  c->to = wire->ends[TTH_SERVER].process;
+  if (c->to->tier != c->tier) sim_wrong(c, "sent to another tier than %d", c->tier);
   c->left_ns = sim->now_ns;
+  sim->totals->elsewhere += c->given_back && c->given_back != c->to;
+  sim->totals->requeued += !c->given_back && c->call && c->call->c.moves && c->retried == 0;
+  c->given_back = NULL;
   add_stream(wire, frame->stream, c);
   check_budget(c, headers);
   check_estimate(wire, c);
@@ -253,6 +258,7 @@ static void drop_if_not_accepted(sim_wire *wire, sim_stream *stream, bool refuse
   if (c->begun) sim_wrong(c, "its handler has begun, and it is told not to be accepted");
   stream->dropped = true;
   c->wire = NULL;
+  c->given_back = c->to;
   c->left_ns = c->arrived_ns = 0;
   c->trailers_left = false;
   c->told = c->recorded = TETHER_OK;

@@ -167,7 +167,7 @@ bool sim_step(int64_t until_ns) {
 static void start_root(void *data, uint64_t number) {
   (void)data;
   (void)number;
-  (void)sim_call_start(NULL);
+  (void)sim_call_start(NULL, NULL);
 }
 
 static void plan_delays(sim_world *w) {
@@ -198,6 +198,7 @@ static void plan(sim_world *w) {
   w->process_count = 3 + (int)sim_below(&w->chance, SIM_PROCESSES - 2);
   w->ring = sim_may(50);
   w->close = sim_may(30);
+  w->tiered = sim_may(50);
   plan_delays(w);
   w->call_most = w->close ? SIM_CALLS : (int)sim_spread(&w->chance, 4, SIM_CALLS);
   int64_t active_ns = sim_spread(&w->chance, 5 * TETHER_MS, 3 * TETHER_SEC);
@@ -206,7 +207,7 @@ static void plan(sim_world *w) {
     w->faults = (sim_faults){.partitions = sim_may(40),
                              .breaks = sim_may(40),
                              .deaths = sim_may(40),
-                             .shutdowns = sim_may(30),
+                             .shutdowns = sim_may(w->tiered ? 60 : 30),
                              .closes = sim_may(25)};
   for (int i = 0; i < w->process_count; i++) sim_process_init(i);
   for (int i = 0; i < w->process_count; i++) sim_process_open(&w->processes[i]);

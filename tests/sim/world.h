@@ -67,7 +67,7 @@ typedef struct sim_wire {
 /* ---- Processes (process.c) ------------------------------------------------------------------ */
 
 struct sim_process {
-  int index;
+  int index, tier; /* the tier it serves in; clients are of whole tiers */
   char name[4];
   bool dead, dropped; /* dropped: its memory too */
   bool busy;          /* closing something, which takes steps */
@@ -78,11 +78,11 @@ struct sim_process {
   tether_executor pool;   /* of pooled handlers */
   tether_task *first_task, **last_task;
   struct {
-    tether_client *client;
     bool trouble; /* a connection or an attempt has failed */
     bool cut;     /* by a partition: nothing goes there */
   } peers[SIM_PROCESSES];
-  int64_t skew_ns; /* of its clock */
+  tether_client *clients[SIM_PROCESSES]; /* by tier */
+  int64_t skew_ns;                       /* of its clock */
   int64_t drift_ppm;
   bool stopping; /* a shutdown has begun */
   uint64_t handlers_begun;
@@ -111,7 +111,9 @@ typedef struct sim_side {
 struct sim_call {
   int number, depth;
   sim_call *parent, *root;
-  sim_process *from, *to;
+  sim_process *from;
+  int tier;              /* that it calls, */
+  sim_process *to;       /* and who of it has it, as long as it is on the wire */
   int from_life, served; /* which server of `to` it was */
   sim_kind kind;
   uint64_t chance_seed;
@@ -136,11 +138,13 @@ struct sim_call {
   int64_t wait_ns;          /* the cancel waits for the tree below */
 
   /* attempts before the one that the rest of this is about; each was answered ABORTED */
-  int retried, retried_served[4]; /* which servers of `to` had them */
+  int retried, retried_served[4]; /* which servers had them, */
+  sim_process *retried_to[4];     /* of whom */
   bool between;                   /* it ended between two attempts */
 
   /* on the wire */
   sim_wire *wire;                         /* NULL: it has not left */
+  sim_process *given_back;                /* by whom, who had not accepted it; NULL: by nobody */
   int64_t left_ns, budget_ns, arrived_ns; /* HEADERS: when, with how much time */
   int64_t estimate_ns, error_ns;          /* of the server's clock in them, INT64_MIN: none; what it is wrong by */
   bool trailers_left, trailers_arrived;
@@ -204,7 +208,8 @@ typedef struct sim_world {
   uint64_t events_made;
 
   sim_process processes[SIM_PROCESSES];
-  int process_count;
+  int process_count, tier_count;
+  bool tiered;          /* tiers are of up to three processes; else each is of one */
   sim_process *current; /* whose code runs; NULL: a timer's */
   sim_wire *wires;
   int wire_count;
@@ -285,8 +290,12 @@ void sim_process_open(sim_process *process);
 /* Closes everything that a process has. */
 void sim_process_close(sim_process *process);
 
-/* The client of `from` for `to`. */
-tether_client *sim_process_client(sim_process *from, sim_process *to);
+/* The client of `from` for a tier: for all in it but itself. */
+tether_client *sim_process_client(sim_process *from, int tier);
+
+/* Whether all connections and attempts of `from` to a tier have failed at some time; whether any has. */
+bool sim_tier_has_failed(const sim_process *from, int tier);
+bool sim_tier_has_trouble(const sim_process *from, int tier);
 
 /* The kinds of things that go wrong, at random until the end. */
 void sim_faults_plan(void);
@@ -305,8 +314,8 @@ extern const tether_method sim_methods[2][SIM_KINDS];
 /* A service config that has some unary calls tried again, written to `text`; NULL: none. */
 const char *sim_call_policy(sim_chance *chance, char *text, size_t size);
 
-/* Starts a call of this handler (NULL: a root) if there is room for more. */
-sim_call *sim_call_start(sim_call *parent);
+/* Starts a call of this handler (NULL: a root), to the tier of `to` (NULL: to any), if there is room for more. */
+sim_call *sim_call_start(sim_call *parent, const sim_process *to);
 
 void sim_call_cancel_later(sim_call *call, int64_t delay_ns);
 
