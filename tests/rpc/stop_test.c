@@ -182,7 +182,8 @@ static void a_detached_handler_ends_at_its_own_bound(void **state) {
   struct rpc_fixture *f = *state;
   TETHER_SCOPED tether_ctx *ctx = bounded();
   tether_call *handler;
-  TETHER_SCOPED_CALL tether_call *call = start(f, ctx, &(tether_call_options){.detached_ns = 20 * TETHER_MS}, &handler);
+  TETHER_SCOPED_CALL tether_call *call =
+      start(f, ctx, &(tether_call_options){.detached_ns = 500 * TETHER_MS}, &handler);
   assert_int_equal(tether_ctx_wait(tether_call_ctx(handler), RPC_TEST_BOUND_NS), TETHER_DEADLINE_EXCEEDED);
   tether_call_finish(handler, TETHER_OK);
   assert_int_equal(tether_call_wait(call), TETHER_DEADLINE_EXCEEDED);
