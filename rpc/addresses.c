@@ -76,6 +76,7 @@ tether_code tth_addresses_open(tether_client *client, const tth_name *name) {
   if (!from->ops) return refuse(client->target, "names are not looked up on this transport");
   if (name->tls && !client->tls)
     return refuse(client->target, "the target is one of TLS, and there are no TLS options");
+  from->known_ns = TETHER_FOREVER;
   const char *scheme = name->tls ? "tls+tcp" : "tcp";
   return from->ops->open(scheme, name->host, name->port, on_resolved, client, &from->resolver);
 }
@@ -193,6 +194,7 @@ static void on_resolved(void *owner, char *const *addresses, size_t count, const
   from->ended_ns = tether_now_ns();
   if (taken) {
     from->failed = false;
+    if (from->known_ns == TETHER_FOREVER) from->known_ns = from->ended_ns;
     from->backoff_ns = 0;
     from->due_ns = tether_time_add(from->ended_ns, from->interval_ns);
     exchange_locked(client, &list, conns);

@@ -12,6 +12,9 @@ typedef struct tth_addresses {
   tth_resolver *resolver; /* NULL: the addresses are fixed */
   int64_t interval_ns, least_ns;
 
+  /* when the first came; 0: they are fixed; TETHER_FOREVER: none has so far. Written under the client's lock */
+  _Atomic int64_t known_ns;
+
   /* under the client's lock */
   bool resolving, failed;
   int64_t due_ns;     /* the next look-up */

@@ -91,17 +91,18 @@ struct tether_call {
       tth_out *out; /* the request, while waiting for a connection */
       bool waiting, wait_for_ready, dispatched;
       bool lone;       /* a thread blocks until the end, which calls nobody */
+      bool io_headers; /* I/O thread: HEADERS have come */
       tth_conn *leads; /* and is to receive the answer here; NULL: not */
       pthread_t leader;
       tether_call *wait_prev, *wait_next;
       /* I/O thread: what has come so far */
       ProtobufCMessage *io_reply;
-      bool io_headers; /* HEADERS have come */
       tether_metadata *io_initial;
       /* written by whoever ends the call, for its ledger */
       int64_t left_ns;                         /* when it was sent; 0: never */
       int64_t told_ns;                         /* the deadline that the server was given; 0: it did not end the call */
       int64_t ended_ns;                        /* 0: there is no ledger */
+      int64_t resolving_ns;                    /* in its last attempt, until its client had an address */
       ProtobufCBinaryData hop;                 /* what the server told, in the arena */
       unsigned row;                            /* of the recorder */
       uint32_t reply_bytes;                    /* of io_reply, packed; I/O thread */

@@ -12,6 +12,26 @@
 #include "rpc/hedge.h"
 #include "rpc/retrying.h"
 
+/* ---- Times --------------------------------------------------------------------------------- */
+
+int64_t tth_client_call_retried_ns(const tether_call *call, tether_code *before) {
+  const struct tth_retrying *r = call->c.retrying;
+  if (!r || r->backoff_count == 0) return 0;
+  *before = r->last_code;
+  return (atomic_load(&r->waiting) ? call->c.ended_ns : r->attempt_ns) - call->c.started_ns;
+}
+
+/* Of the time that the call, now at its end, has waited until `until_ns`: how long there was no address to send it to.
+ */
+static int64_t resolving_ns(const tether_call *call, int64_t until_ns) {
+  const struct tth_retrying *r = call->c.retrying;
+  int64_t known_ns = call->c.client ? atomic_load(&call->c.client->addresses.known_ns) : 0;
+  if (known_ns == 0 || (r && atomic_load(&r->waiting))) return 0;
+  int64_t from_ns = r && r->backoff_count > 0 ? r->attempt_ns : call->c.started_ns;
+  if (known_ns > until_ns) known_ns = until_ns;
+  return known_ns > from_ns ? known_ns - from_ns : 0;
+}
+
 /* ---- Rows ---------------------------------------------------------------------------------- */
 
 /* What the handler that made the call notes of it. */
@@ -30,6 +50,8 @@ static void note(tether_call *call) {
   leg.retried_ns = tth_client_call_retried_ns(call, &before);
   leg.has_retried_ns = leg.has_before = leg.has_attempts = leg.retried_ns > 0;
   leg.before = before;
+  leg.resolving_ns = call->c.resolving_ns;
+  leg.has_resolving_ns = leg.resolving_ns > 0;
   leg.attempts = tth_client_call_attempts(call);
   if (call->cause) {
     tth_cause_to_wire(call->cause, &cause);
@@ -46,6 +68,7 @@ static void close_ledger(tether_call *call) {
   call->c.ended_ns = tether_now_ns();
   if (call->c.opened && call->c.left_ns == 0 && atomic_load(&call->c.gone) != TTH_GONE_UNSENT)
     call->c.left_ns = call->c.started_ns; /* its stream went with the connection */
+  call->c.resolving_ns = resolving_ns(call, call->c.left_ns ? call->c.left_ns : call->c.ended_ns);
 }
 
 void tth_client_call_record(tether_call *call) {
@@ -64,13 +87,6 @@ unsigned tth_client_call_attempts(const tether_call *call) {
 
 unsigned tether_call_attempts(const tether_call *call) {
   return call->role == TTH_CLIENT ? tth_client_call_attempts(call) : 0;
-}
-
-int64_t tth_client_call_retried_ns(const tether_call *call, tether_code *before) {
-  const struct tth_retrying *r = call->c.retrying;
-  if (!r || r->backoff_count == 0) return 0;
-  *before = r->last_code;
-  return (atomic_load(&r->waiting) ? call->c.ended_ns : r->attempt_ns) - call->c.started_ns;
 }
 
 /* ---- Words --------------------------------------------------------------------------------- */
@@ -95,6 +111,14 @@ static void say_where(tether_call *call, int64_t took_ns, tether_phase phase, in
   tth_call_set_message(call, message);
 }
 
+/* The longer of the phases that a call has been in before it was sent; after the last, which it may be in yet. */
+static tether_phase longest_wait(const tether_call *call, tether_phase last, int64_t *spent_ns) {
+  int64_t known_ns = resolving_ns(call, call->c.started_ns + *spent_ns);
+  bool longer = known_ns > *spent_ns - known_ns;
+  *spent_ns = longer ? known_ns : *spent_ns - known_ns;
+  return longer ? TETHER_PHASE_RESOLVING : last;
+}
+
 void tth_client_call_explain_unanswered(tether_call *call, tether_phase phase) {
   int64_t took_ns = tether_now_ns() - call->c.started_ns, spent_ns = took_ns;
   if (phase == TETHER_PHASE_NONE) {
@@ -108,11 +132,14 @@ void tth_client_call_explain_unanswered(tether_call *call, tether_phase phase) {
   }
   if (phase == TETHER_PHASE_WAITING) {
     int64_t waited_ns = call->c.left_ns - call->c.started_ns;
-    spent_ns = took_ns - waited_ns;
+    tether_phase before = longest_wait(call, TETHER_PHASE_QUEUED_HERE, &waited_ns);
+    spent_ns = took_ns - (call->c.left_ns - call->c.started_ns);
     if (waited_ns > spent_ns) {
       spent_ns = waited_ns;
-      phase = TETHER_PHASE_QUEUED_HERE;
+      phase = before;
     }
+  } else {
+    phase = longest_wait(call, phase, &spent_ns);
   }
   say_where(call, took_ns, phase, spent_ns, call->path,
             *tth_call_hop(call) ? tth_call_hop(call) : call->c.client->target);

@@ -14,7 +14,8 @@
 const char *tether_phase_text(tether_phase phase) {
   static const char *const texts[] = {
       "nowhere",      "connecting",     "queued here",           "in flight",
-      "queued there", "in the handler", "waiting for an answer", "in attempts that failed"};
+      "queued there", "in the handler", "waiting for an answer", "in attempts that failed",
+      "resolving"};
   return (size_t)phase < sizeof texts / sizeof *texts ? texts[phase] : "elsewhere";
 }
 
@@ -50,6 +51,8 @@ static const tether_ledger *row_of_leg(tether_call *call, const Tether__V1__Leg 
   row->connected = !leg->unconnected;
   row->retried_ns = told_ns(leg->retried_ns);
   if (row->retried_ns > row->waited_ns) row->retried_ns = row->waited_ns;
+  row->resolving_ns = told_ns(leg->resolving_ns);
+  if (row->resolving_ns > row->waited_ns - row->retried_ns) row->resolving_ns = row->waited_ns - row->retried_ns;
   row->attempts = leg->has_attempts ? leg->attempts : row->connected;
   row->before = code_of(leg->before);
   row->code = code_of(leg->code);
@@ -106,6 +109,7 @@ const tether_ledger *tth_call_ledger(tether_call *call) {
   row->connected = call->conn || tth_client_call_attempts(call) > 0;
   row->waited_ns = call->c.left_ns ? call->c.left_ns - call->c.started_ns : row->took_ns;
   row->retried_ns = tth_client_call_retried_ns(call, &row->before);
+  row->resolving_ns = call->c.resolving_ns;
   row->attempts = tth_client_call_attempts(call);
   row->code = call->code;
   row->cause = tether_cause_get_code(call->cause);
@@ -156,8 +160,9 @@ static void consider(struct blame *most, const tether_ledger *row, tether_phase 
 
 static void find_blame(struct blame *most, const tether_ledger *row) {
   consider(most, row, TETHER_PHASE_RETRYING, row->retried_ns);
+  consider(most, row, TETHER_PHASE_RESOLVING, row->resolving_ns);
   consider(most, row, row->connected ? TETHER_PHASE_QUEUED_HERE : TETHER_PHASE_CONNECTING,
-           row->waited_ns - row->retried_ns);
+           row->waited_ns - row->retried_ns - row->resolving_ns);
   consider(most, row, row->answered ? TETHER_PHASE_IN_FLIGHT : TETHER_PHASE_WAITING, flight_ns(row));
   if (!row->answered) return;
   consider(most, row, TETHER_PHASE_QUEUED_THERE, row->queue_ns);
@@ -217,6 +222,7 @@ static void put_row(struct text *text, const tether_ledger *row, int depth, int6
   put(text, "%-40.40s %9.2f ms |", name, (double)row->took_ns / 1e6);
   int at = put_bar(text, ' ', 0, start_ns, total_ns, width);
   at = put_bar(text, '!', at, start_ns + row->retried_ns, total_ns, width);
+  at = put_bar(text, '?', at, start_ns + row->retried_ns + row->resolving_ns, total_ns, width);
   at = put_bar(text, '.', at, sent, total_ns, width);
   at = put_bar(text, '-', at, arrived, total_ns, width);
   at = put_bar(text, '~', at, began, total_ns, width);
@@ -236,11 +242,14 @@ static void put_row(struct text *text, const tether_ledger *row, int depth, int6
   if (row->cut) put(text, "%*s%zu more\n", 2 * depth + 2, "", row->cut);
 }
 
-/* Anywhere in it. */
-static bool is_retried(const tether_ledger *row) {
-  bool retried = row->retried_ns > 0;
-  for (size_t i = 0; i < row->child_count && !retried; i++) retried = is_retried(row->children[i]);
-  return retried;
+static int64_t retried_ns(const tether_ledger *row) { return row->retried_ns; }
+static int64_t row_resolving_ns(const tether_ledger *row) { return row->resolving_ns; }
+
+/* Whether any row has some of it. */
+static bool has(const tether_ledger *row, int64_t (*some_ns)(const tether_ledger *row)) {
+  bool found = some_ns(row) > 0;
+  for (size_t i = 0; i < row->child_count && !found; i++) found = has(row->children[i], some_ns);
+  return found;
 }
 
 size_t tether_ledger_text(const tether_ledger *ledger, int width, char *buf, size_t size) {
@@ -252,7 +261,7 @@ size_t tether_ledger_text(const tether_ledger *ledger, int width, char *buf, siz
   tether_ledger_blame(ledger, &row, &phase, &spent_ns);
   put(&text, "most of it: %.2f ms %s, %s at %s\n", (double)spent_ns / 1e6, tether_phase_text(phase), row->method,
       *row->hop ? row->hop : "no server");
-  put(&text, ". waits here, - on the way, ~ queued there, # handler%s\n",
-      is_retried(ledger) ? ", ! attempts that failed" : "");
+  put(&text, ". waits here, - on the way, ~ queued there, # handler%s%s\n",
+      has(ledger, row_resolving_ns) ? ", ? resolving" : "", has(ledger, retried_ns) ? ", ! attempts that failed" : "");
   return text.len;
 }

@@ -19,7 +19,7 @@ extern "C" {
 /* Where a call was. */
 typedef enum tether_phase {
   TETHER_PHASE_NONE = 0,
-  TETHER_PHASE_CONNECTING = 1,   /* waited in the caller for a connection, name resolution included */
+  TETHER_PHASE_CONNECTING = 1,   /* waited in the caller for a connection */
   TETHER_PHASE_QUEUED_HERE = 2,  /* waited in the caller to be sent */
   TETHER_PHASE_IN_FLIGHT = 3,    /* on the way there or back */
   TETHER_PHASE_QUEUED_THERE = 4, /* waited in the server for a thread */
@@ -27,6 +27,7 @@ typedef enum tether_phase {
   TETHER_PHASE_WAITING = 6,      /* waited for a server that has not told what it did: it has not answered, or the call
                                     succeeded and nobody asked */
   TETHER_PHASE_RETRYING = 7,     /* in attempts that failed, and waits for the next */
+  TETHER_PHASE_RESOLVING = 8,    /* waited in the caller for its target's name to have addresses */
 } tether_phase;
 
 /* "in the handler"; static. */
@@ -36,22 +37,23 @@ typedef struct tether_ledger tether_ledger;
 
 /* One call. Strings are never NULL. */
 struct tether_ledger {
-  const char *method; /* the path */
-  const char *hop;    /* the server's tether_origin, or its address if it told none; "" without a connection */
-  int64_t started_ns; /* after the start of the parent row's handler; 0 at the root */
-  int64_t took_ns;    /* as the caller saw it */
-  int64_t waited_ns;  /* of it, in the caller before it was sent, for the last time if it was retried */
-  int64_t retried_ns; /* of that, until the last attempt began; 0: there was one */
-  unsigned attempts;  /* how often it left */
-  tether_code before; /* with retried_ns: how the attempt before the last ended */
-  bool connected;     /* false: it waited for a connection, and for nothing else */
-  bool answered;      /* the server told what follows; else those are 0 */
-  int64_t budget_ns;  /* what was left on arrival; TETHER_FOREVER: no deadline */
-  int64_t queue_ns;   /* from arrival to the handler's start */
-  int64_t own_ns;     /* the handler, from start to return; its calls included */
-  int64_t wasted_ns;  /* of it, after its context had ended */
-  bool detached;      /* it had a bound of its own and went on when its caller left */
-  tether_code code;   /* how it ended, and why */
+  const char *method;   /* the path */
+  const char *hop;      /* the server's tether_origin, or its address if it told none; "" without a connection */
+  int64_t started_ns;   /* after the start of the parent row's handler; 0 at the root */
+  int64_t took_ns;      /* as the caller saw it */
+  int64_t waited_ns;    /* of it, in the caller before it was sent, for the last time if it was retried */
+  int64_t retried_ns;   /* of that, until the last attempt began; 0: there was one */
+  int64_t resolving_ns; /* of waited_ns, from then on, until the target's name had addresses; 0: they were known */
+  unsigned attempts;    /* how often it left */
+  tether_code before;   /* with retried_ns: how the attempt before the last ended */
+  bool connected;       /* false: it waited for a connection, and for nothing else */
+  bool answered;        /* the server told what follows; else those are 0 */
+  int64_t budget_ns;    /* what was left on arrival; TETHER_FOREVER: no deadline */
+  int64_t queue_ns;     /* from arrival to the handler's start */
+  int64_t own_ns;       /* the handler, from start to return; its calls included */
+  int64_t wasted_ns;    /* of it, after its context had ended */
+  bool detached;        /* it had a bound of its own and went on when its caller left */
+  tether_code code;     /* how it ended, and why */
   tether_cause_code cause;
   const char *origin, *text;            /* of the cause */
   const tether_ledger *const *children; /* in the order started */

@@ -52,7 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
   tether_ledger_blame(ledger, &row, &phase, &spent_ns);
   bool found = false;
   size_t rows = check_row(ledger, 0, row, &found);
-  FUZZ_CHECK(found && spent_ns >= 0 && phase >= TETHER_PHASE_NONE && phase <= TETHER_PHASE_WAITING);
+  FUZZ_CHECK(found && spent_ns >= 0 && phase >= TETHER_PHASE_NONE && phase <= TETHER_PHASE_RESOLVING);
   check_text(ledger, rows, width);
   tether_call_unref(call);
   return 0;

@@ -9,6 +9,7 @@
 #include "rpc/client.h"
 #include "rpc/recorder.h"
 #include "rpc/server.h"
+#include "tests/support/mem_names.h"
 #include "tests/support/mem_peer.h"
 #include "tests/support/rpc_test.h"
 #include "tests/support/wait.h"
@@ -160,6 +161,32 @@ static void a_call_that_found_no_server_was_connecting_all_the_time(void **state
   tether_client_close(client);
 }
 
+/* The name server does not answer the handler's client. */
+static void a_hop_that_could_not_resolve_its_servers_name_is_blamed_for_that(void **state) {
+  struct rpc_fixture *f = *state;
+  TETHER_SCOPED tether_ctx *ctx = bounded();
+  tether_call *a;
+  tether_client *client;
+  tth_transport transport = tth_transport_nng;
+  transport.resolver = &tst_resolver_mem;
+  tst_names_now = (tst_names){0};
+  assert_int_equal(tth_client_open_on(&transport, "dns:///silent.example:7000", NULL, &client), TETHER_OK);
+  TETHER_SCOPED_CALL tether_call *root = start(f, ctx, NULL, &a);
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  const tether_call_options options = {.timeout_ns = SLOW_NS};
+  TETHER_SCOPED_CALL tether_call *below = testing_v1_echo_client_quick(client, tether_call_ctx(a), &request, &options);
+  rpc_assert_code(below, TETHER_DEADLINE_EXCEEDED);
+  tether_call_finish(a, TETHER_ABORTED);
+  assert_int_equal(tether_call_wait(root), TETHER_ABORTED);
+  const tether_ledger *row = tether_call_ledger(root)->children[0], *blamed;
+  tether_phase phase;
+  int64_t spent_ns;
+  tether_ledger_blame(row, &blamed, &phase, &spent_ns);
+  assert_int_equal(phase, TETHER_PHASE_RESOLVING);
+  assert_true(spent_ns >= SLOW_NS && spent_ns == row->took_ns && row->resolving_ns == row->waited_ns);
+  tether_client_close(client);
+}
+
 static void more_calls_than_a_ledger_takes_are_counted(void **state) {
   struct rpc_fixture *f = *state;
   TETHER_SCOPED tether_ctx *ctx = bounded();
@@ -308,6 +335,20 @@ static void outlast(void *data, tether_call *call, bool sent, size_t bytes, void
   if (!sent) *seen = tether_call_wait(call);
 }
 
+static void open_latch(void *data) { tst_latch_open(data); }
+
+/* The timer's thread, which has ended the call, lets go of it before it comes to what is due later. */
+static void wait_for_the_timer(void) {
+  tst_latch passed;
+  tether_after after;
+  tst_latch_init(&passed);
+  TETHER_SCOPED tether_ctx *later = tether_ctx_with_timeout(tether_ctx_background(), TETHER_MS);
+  tether_ctx_after_func(later, &after, NULL, open_latch, &passed);
+  assert_true(tst_latch_wait(&passed, TST_BOUND_NS));
+  tether_after_stop_wait(&after);
+  tst_latch_fini(&passed);
+}
+
 static void an_answer_that_waits_here_for_its_reader_was_not_connecting(void **state) {
   (void)state;
   tether_code seen = TETHER_OK;
@@ -336,6 +377,7 @@ static void an_answer_that_waits_here_for_its_reader_was_not_connecting(void **s
   const char *message = tether_call_message(call), *phase = tether_phase_text(TETHER_PHASE_WAITING);
   if (!strstr(message, phase)) fail_msg("%s: not %s", message, phase);
   tether_call_unref(call);
+  wait_for_the_timer();
   tst_mem_peer_fini(&peer);
   tst_link_mem_pump(net);
   tether_client_close(client);
@@ -427,6 +469,7 @@ int main(void) {
       CASE(the_handler_that_was_slow_is_blamed_not_the_one_that_waited_for_it),
       CASE(time_in_the_servers_queue_is_told_apart),
       cmocka_unit_test(a_call_that_found_no_server_was_connecting_all_the_time),
+      CASE(a_hop_that_could_not_resolve_its_servers_name_is_blamed_for_that),
       CASE(more_calls_than_a_ledger_takes_are_counted),
       CASE(the_waterfall_has_a_line_for_each_call_and_names_what_took_the_time),
       CASE(a_call_without_an_answer_says_that_it_waited_for_one_and_from_whom),

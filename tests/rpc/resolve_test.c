@@ -1,10 +1,13 @@
 /* Names as targets: look-ups that the test answers, in virtual time, and one by the system. */
+#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
+#include <tether/ledger.h>
 
 #include "tests/support/mem_bank.h"
 #include "tests/support/mem_names.h"
 #include "tests/support/rpc_test.h"
+#include "tests/support/wait.h"
 
 static tether_client *client_open(tether_balancing balancing) {
   static tth_transport transport;
@@ -142,6 +145,95 @@ static void a_failed_look_up_leaves_the_addresses_as_they_are(void **state) {
   client_close(client);
 }
 
+/* ---- Where the time went ------------------------------------------------------------------- */
+
+static tether_call *call_for(tether_client *client, int64_t timeout_ns) {
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  const tether_call_options options = {.timeout_ns = timeout_ns, .wait_for_ready = true};
+  tether_call *call =
+      testing_v1_echo_client_quick_start(client, tether_ctx_background(), &request, &options, NULL, NULL);
+  tst_bank_pump();
+  return call;
+}
+
+static void assert_spent(tether_call *call, tether_phase wanted, int64_t wanted_ns) {
+  const tether_ledger *row = tether_call_ledger(call), *blamed;
+  tether_phase phase;
+  int64_t spent_ns;
+  assert_non_null(row);
+  tether_ledger_blame(row, &blamed, &phase, &spent_ns);
+  assert_int_equal(phase, wanted);
+  assert_int_equal(spent_ns, wanted_ns);
+}
+
+static void assert_says(const tether_call *call, const char *what) {
+  if (!strstr(tether_call_message(call), what)) fail_msg("%s", tether_call_message(call));
+}
+
+static void a_call_whose_name_has_no_answer_in_time_was_resolving(void **state) {
+  (void)state;
+  tether_client *client = client_open(TETHER_PICK_FIRST);
+  TETHER_SCOPED_CALL tether_call *call = call_for(client, 500 * TETHER_MS);
+  tst_bank_move(500 * TETHER_MS);
+  rpc_assert_code(call, TETHER_DEADLINE_EXCEEDED);
+  assert_says(call, "deadline exceeded after 500 ms, 500 ms of it resolving (/testing.v1.Echo/Quick at dns:///shards");
+  assert_spent(call, TETHER_PHASE_RESOLVING, 500 * TETHER_MS);
+  assert_false(tether_call_ledger(call)->connected);
+  tst_names_answer("a");
+  client_close(client);
+  assert_spent(call, TETHER_PHASE_RESOLVING, 500 * TETHER_MS); /* also when the client is gone */
+}
+
+static void a_call_that_waits_for_its_name_and_then_for_a_connection_is_told_which_took_longer(void **state) {
+  static const struct {
+    int64_t resolving_ns, connecting_ns;
+    const char *text;
+  } cases[] = {{300 * TETHER_MS, 100 * TETHER_MS, "after 400 ms, 300 ms of it resolving"},
+               {100 * TETHER_MS, 300 * TETHER_MS, "after 400 ms, 300 ms of it connecting"}};
+  (void)state;
+  for (int i = 0; i < 2; i++) {
+    tether_client *client = client_open(TETHER_PICK_FIRST);
+    TETHER_SCOPED_CALL tether_call *call = call_for(client, cases[i].resolving_ns + cases[i].connecting_ns);
+    tst_bank_move(cases[i].resolving_ns);
+    tst_names_answer("a"); /* where nobody is */
+    tst_bank_move(cases[i].connecting_ns);
+    rpc_assert_code(call, TETHER_DEADLINE_EXCEEDED);
+    assert_says(call, cases[i].text);
+    assert_spent(call, i == 0 ? TETHER_PHASE_RESOLVING : TETHER_PHASE_CONNECTING, 300 * TETHER_MS);
+    assert_int_equal(tether_call_ledger(call)->resolving_ns, cases[i].resolving_ns);
+    client_close(client);
+  }
+}
+
+static void a_call_that_was_sent_after_all_tells_how_long_its_name_took(void **state) {
+  (void)state;
+  char text[512];
+  tether_client *client = client_open(TETHER_PICK_FIRST);
+  TETHER_SCOPED_CALL tether_call *call = call_for(client, 10 * TETHER_SEC);
+  tst_bank_up(0);
+  tst_bank_move(300 * TETHER_MS);
+  tst_names_answer("a");
+  tst_bank_hello(0);
+  tst_bank_move(100 * TETHER_MS);
+  tst_bank_trailers(0, 1, TETHER_ABORTED);
+  rpc_assert_code(call, TETHER_ABORTED);
+  assert_spent(call, TETHER_PHASE_RESOLVING, 300 * TETHER_MS);
+  assert_true(tether_call_ledger(call)->connected);
+  tether_ledger_text(tether_call_ledger(call), 8, text, sizeof text);
+  if (!strstr(text,
+              "|??????"
+              "--|") ||
+      !strstr(text, "300.00 ms resolving") || !strstr(text, ", ? resolving\n"))
+    fail_msg("%s", text);
+  /* The next one finds the address known. */
+  TETHER_SCOPED_CALL tether_call *next = call_for(client, 10 * TETHER_SEC);
+  tst_bank_move(100 * TETHER_MS);
+  tst_bank_trailers(0, 2, TETHER_ABORTED);
+  rpc_assert_code(next, TETHER_ABORTED);
+  assert_int_equal(tether_call_ledger(next)->resolving_ns, 0);
+  client_close(client);
+}
+
 static void a_name_that_cannot_be_one_is_refused(void **state) {
   (void)state;
   static const char *const bad[] = {"dns:///",    "dns:///name",           "dns:///:1",    "dns://server/name:1",
@@ -152,6 +244,40 @@ static void a_name_that_cannot_be_one_is_refused(void **state) {
 }
 
 /* ---- For real ------------------------------------------------------------------------------ */
+
+/* The system's look-up, which takes its time for one name. */
+static tst_latch found;
+static tst_counter looking, looked;
+
+int __real_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **result);
+int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **result);
+
+int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **result) {
+  if (strcmp(host, "silent.example") != 0) return __real_getaddrinfo(host, port, hints, result);
+  tst_counter_add(&looking, 1);
+  bool in_time = tst_latch_wait(&found, TST_BOUND_NS);
+  tst_counter_add(&looked, 1);
+  return in_time ? EAI_AGAIN : EAI_FAIL;
+}
+
+static void a_call_does_not_wait_longer_for_its_name_than_for_anything_else(void **state) {
+  (void)state;
+  tether_client *client;
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  tst_latch_init(&found);
+  tst_counter_init(&looking);
+  tst_counter_init(&looked);
+  assert_int_equal(tether_client_open("dns:///silent.example:7000", NULL, &client), TETHER_OK);
+  TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), 50 * TETHER_MS);
+  TETHER_SCOPED_CALL tether_call *call = testing_v1_echo_client_quick(client, ctx, &request, NULL);
+  rpc_assert_code(call, TETHER_DEADLINE_EXCEEDED);
+  assert_says(call, "resolving");
+  tether_client_close(client); /* nor does the close */
+  assert_int_equal(tst_counter_get(&looked), 0);
+  assert_true(tst_counter_wait(&looking, 1, TST_BOUND_NS));
+  tst_latch_open(&found);
+  assert_true(tst_counter_wait(&looked, 1, TST_BOUND_NS)); /* the thread is done with what is ours */
+}
 
 static void the_system_finds_localhost(void **state) {
   (void)state;
@@ -190,7 +316,11 @@ int main(void) {
       TST_BANK_CASE(a_changed_list_connects_what_is_new_keeps_what_stays_and_drains_what_is_gone),
       TST_BANK_CASE(a_lost_connection_has_the_name_asked_but_not_more_often_than_every_30_s),
       TST_BANK_CASE(a_failed_look_up_leaves_the_addresses_as_they_are),
+      TST_BANK_CASE(a_call_whose_name_has_no_answer_in_time_was_resolving),
+      TST_BANK_CASE(a_call_that_waits_for_its_name_and_then_for_a_connection_is_told_which_took_longer),
+      TST_BANK_CASE(a_call_that_was_sent_after_all_tells_how_long_its_name_took),
       cmocka_unit_test(a_name_that_cannot_be_one_is_refused),
+      cmocka_unit_test(a_call_does_not_wait_longer_for_its_name_than_for_anything_else),
       cmocka_unit_test(the_system_finds_localhost),
       cmocka_unit_test(a_client_may_be_closed_at_once),
   };
