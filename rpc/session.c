@@ -188,7 +188,7 @@ static bool on_headers(tth_session *session, const tth_frame *frame, tth_event *
     return on_request(session, frame, event);
   }
   if (!stream || !stream->user) return false;
-  tth_stream_commit(stream);
+  tth_stream_commit(session, stream);
   *event = (tth_event){
       .type = TTH_EVENT_HEADERS, .stream = stream, .user = stream->user, .bytes = frame->payload, .len = frame->length};
   return true;
@@ -284,7 +284,7 @@ static bool on_message(tth_session *session, const tth_frame *frame, tth_event *
   tth_stream *stream = tth_streams_find(&session->streams, frame->stream);
   /* The owner of a new stream sets `user` before it asks for the next event, so none means: not interested. */
   if (!stream || !stream->user || stream->discard) return false;
-  tth_stream_commit(stream);
+  tth_stream_commit(session, stream);
   if (stream->ended) return broken(session, event, "a MESSAGE after END");
   if (frame->flags & TTH_FLAG_BARE) return on_bare(session, stream, frame, event);
   if (!tth_window_take(stream, frame->length)) return broken(session, event, "more than the window allows");

@@ -110,7 +110,7 @@ typedef struct tth_stream {
   tth_out *out, **out_end;
   bool keeps; /* client: what leaves is kept (rpc/session_keep.c) */
   tth_out *kept, **kept_end;
-  size_t kept_len;
+  size_t kept_len;     /* in memory */
   tether_cause *cause; /* of the CANCEL to send */
   int64_t wait_ns;     /* likewise */
 } tth_stream;

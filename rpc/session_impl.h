@@ -81,6 +81,7 @@ struct tth_session {
   size_t blocked;           /* streams whose output waits for credit */
   size_t pending;           /* bytes in out chains that may leave */
   size_t unsent;            /* bytes queued on streams, also on those that wait for credit */
+  size_t kept;              /* client: the sum of the streams' kept_len */
   bool going_away;
 
   /* time */
@@ -107,13 +108,22 @@ void tth_stream_free(tth_session *session, tth_stream *stream);
 /* Frees the first of a chain, the others not. */
 void tth_out_free_one(tth_out *out);
 
+/* With its data; so much memory is used again. Under a sanitizer it ends where the data ends. */
+#define TTH_OUT_SMALL ((size_t)304)
+
+/* The memory it takes. */
+static inline size_t tth_out_size(const tth_out *out) { return out->small ? TTH_OUT_SMALL : sizeof *out + out->len; }
+
 /* ---- session_keep.c ------------------------------------------------------------------------ */
 
+/* What all calls of a connection may keep together, in bytes of memory. As gRPC's retry buffers of a channel. */
+#define TTH_KEEP_ALL ((size_t)16 * 1024 * 1024)
+
 /* Of a stream that keeps: `out` has left. */
-void tth_stream_keep(tth_stream *stream, tth_out *out);
+void tth_stream_keep(tth_session *session, tth_stream *stream, tth_out *out);
 
 /* Nothing of the stream will have to be sent again. */
-void tth_stream_commit(tth_stream *stream);
+void tth_stream_commit(tth_session *session, tth_stream *stream);
 
 /* All that was to be sent on it, as it was; NULL: not all of it is there any more. */
 tth_out *tth_stream_take_request(tth_session *session, tth_stream *stream);

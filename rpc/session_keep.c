@@ -1,37 +1,44 @@
 /* A client's calls that may have to be sent again, to another server, since this one has not accepted them
  * (docs/protocol.md, "Not accepted").
  *
- *   output leaves ──> kept ──anything comes on the stream, a cancel, or more than TTH_KEEP_MOST──> freed: committed
+ *   output leaves ──> kept ──anything comes on the stream, a cancel, or more than there may be──> freed: committed
  *                      └──GOAWAY with an older last stream, TRAILERS with `unaccepted`──> the owner's again
  *
- * A call that has not left yet has everything still in its output. */
+ * A call that has not left yet has everything still in its output. A server that answers nothing costs its client no
+ * more than TTH_KEEP_ALL a connection: the call that goes beyond is the one that is committed. */
 #include "rpc/session_impl.h"
 
 /* Of one call. gRPC's default. */
 #define TTH_KEEP_MOST ((size_t)256 * 1024)
 
-void tth_stream_commit(tth_stream *stream) {
-  stream->keeps = false;
-  if (!stream->kept) return;
-  tth_out_free(stream->kept);
+static tth_out *take_kept(tth_session *session, tth_stream *stream) {
+  tth_out *kept = stream->kept;
+  session->kept -= stream->kept_len;
+  stream->kept_len = 0;
   stream->kept = NULL;
+  stream->keeps = false;
+  return kept;
 }
 
-void tth_stream_keep(tth_stream *stream, tth_out *out) {
-  stream->kept_len += out->len;
+void tth_stream_commit(tth_session *session, tth_stream *stream) {
+  stream->keeps = false;
+  if (stream->kept) tth_out_free(take_kept(session, stream));
+}
+
+void tth_stream_keep(tth_session *session, tth_stream *stream, tth_out *out) {
+  size_t size = tth_out_size(out);
+  stream->kept_len += size;
+  session->kept += size;
   out->next = NULL;
   *stream->kept_end = out;
   stream->kept_end = &out->next;
-  if (stream->kept_len > TTH_KEEP_MOST) tth_stream_commit(stream);
+  if (stream->kept_len > TTH_KEEP_MOST || session->kept > TTH_KEEP_ALL) tth_stream_commit(session, stream);
 }
 
 tth_out *tth_stream_take_request(tth_session *session, tth_stream *stream) {
   if (!stream->keeps) return NULL;
-  tth_out *request, *unsent = tth_stream_take_out(session, stream);
-  *stream->kept_end = unsent;
-  request = stream->kept;
-  stream->kept = NULL;
-  stream->keeps = false;
+  *stream->kept_end = tth_stream_take_out(session, stream);
+  tth_out *request = take_kept(session, stream);
   for (tth_out *out = request; out; out = out->next) out->sent = 0;
   return request;
 }

@@ -248,7 +248,7 @@ static bool write_piece(tth_session *session, tth_stream *stream, int64_t now_ns
     stream->out = out->next;
     if (!stream->out) stream->out_end = &stream->out;
     if (stream->keeps)
-      tth_stream_keep(stream, out);
+      tth_stream_keep(session, stream, out);
     else
       tth_out_free_one(out);
   }

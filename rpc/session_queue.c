@@ -53,13 +53,10 @@ tth_stream *tth_list_pop(tth_stream_list *list) {
 
 /* ---- Output of a stream -------------------------------------------------------------------- */
 
-/* With its data; so much memory is used again. Under a sanitizer it ends where the data ends. */
-#define OUT_SMALL ((size_t)304)
-
 tth_out *tth_out_new(size_t size, bool sliced) {
-  bool small = size <= OUT_SMALL - sizeof(tth_out);
+  bool small = size <= TTH_OUT_SMALL - sizeof(tth_out);
   size_t all = sizeof(tth_out) + size;
-  tth_out *out = small ? tth_reuse_get(TTH_REUSE_OUT, TTH_REUSES ? OUT_SMALL : all) : tth_large_alloc(all);
+  tth_out *out = small ? tth_reuse_get(TTH_REUSE_OUT, TTH_REUSES ? TTH_OUT_SMALL : all) : tth_large_alloc(all);
   if (!out) return NULL;
   *out = (tth_out){.deadline_ns = TETHER_FOREVER, .len = size, .sliced = sliced, .small = small};
   return out;
@@ -185,7 +182,7 @@ tth_stream *tth_stream_new(void) {
 void tth_stream_free(tth_session *session, tth_stream *stream) {
   stream->want_writable = false;
   tth_stream_drop_out(session, stream);
-  tth_stream_commit(stream);
+  tth_stream_commit(session, stream);
   tether_cause_unref(stream->cause);
   tth_stream_drop_message(stream);
   tth_window_release(session, stream);
@@ -221,7 +218,7 @@ static void let_go(tth_session *session, tth_stream *stream) {
 bool tth_session_cancel(tth_session *session, tth_stream *stream, const tether_cause *cause, int64_t wait_ns) {
   void *user = stream->user;
   let_go(session, stream);
-  tth_stream_commit(stream);
+  tth_stream_commit(session, stream);
   if (stream->state == TTH_STREAM_QUEUED) {
     tth_stream_free(session, stream);
     return false;

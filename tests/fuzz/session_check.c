@@ -46,6 +46,14 @@ static void check_message(const tth_session *session, const tth_stream *stream) 
   FUZZ_CHECK(TTH_LARGE_PLACES > 0 || stream->message_capacity <= (fair > 2 * TTH_SLICE ? fair : 2 * TTH_SLICE));
 }
 
+/* Returns what the stream keeps to be sent again. */
+static size_t check_kept(const tth_stream *stream) {
+  size_t size = 0;
+  for (const tth_out *out = stream->kept; out; out = out->next) size += tth_out_size(out);
+  FUZZ_CHECK(size == stream->kept_len && (stream->keeps || size == 0));
+  return size;
+}
+
 /* Returns what the stream adds to the session's count of what may leave. */
 static size_t check_output(const tth_stream *stream) {
   size_t queued = 0;
@@ -107,7 +115,7 @@ static void check_waiting(const tth_session *session) {
 
 void session_check(const tth_session *session) {
   uint64_t taken = 0, grown = 0, unread = 0;
-  size_t pending = check_control(session), blocked = 0, count = 0, unsent = 0;
+  size_t pending = check_control(session), blocked = 0, count = 0, unsent = 0, kept = 0;
   check_lists(session);
   for (const tth_stream *stream = session->queued.first; stream; stream = stream->places[TTH_LIST_OUTPUT].next) {
     FUZZ_CHECK(stream->state == TTH_STREAM_QUEUED && stream->id == 0);
@@ -119,6 +127,7 @@ void session_check(const tth_session *session) {
     if (!stream) continue;
     pending += check_stream(session, stream);
     unsent += stream->queued;
+    kept += check_kept(stream);
     blocked += stream->blocked;
     taken += (uint64_t)stream->in.grown + stream->in.reserved;
     grown += stream->in.grown;
@@ -127,6 +136,7 @@ void session_check(const tth_session *session) {
   }
   if (pending != session->pending) fuzz_fail("%zu bytes may leave, counted as %zu", pending, session->pending);
   FUZZ_CHECK(unsent == tth_session_unsent(session));
+  FUZZ_CHECK(kept == session->kept && kept <= TTH_KEEP_ALL);
   FUZZ_CHECK(blocked == session->blocked && count == session->streams.count);
   FUZZ_CHECK(session->budget + taken == whole_budget(session));
   FUZZ_CHECK(session->growth_left + grown == whole_budget(session) - longest(session));

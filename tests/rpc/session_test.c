@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "rpc/session.h"
 #include "rpc/session_clock.h"
+#include "rpc/session_impl.h"
 #include "tether/v1/frames.pb-c.h"
 
 #define SEC TETHER_SEC
@@ -817,6 +817,43 @@ static void what_has_left_comes_back_whole_if_the_goaway_says_that_it_was_not_ac
   drop(session);
 }
 
+/* A call of 60 KiB, which fits its window and leaves. Returns what it takes to keep it. */
+static size_t open_large(tth_session *session) {
+  tth_out *out = request(TETHER_FOREVER, (size_t)60 * 1024);
+  size_t size = tth_out_size(out) + tth_out_size(out->next);
+  assert_non_null(tth_session_open(session, &user_a, out));
+  while (*filled(session, 0, 65536)) continue;
+  assert_true(session->kept <= TTH_KEEP_ALL);
+  return size;
+}
+
+/* A server that takes requests and answers none: what it has been sent is not kept without end. */
+static void a_call_that_goes_beyond_what_a_connection_may_keep_is_not_given_back(void **state) {
+  (void)state;
+  enum { CALLS = 300 };
+  tth_session *session = greeted(TTH_CLIENT, CALLS + 1);
+  static struct bytes b;
+  size_t size = 0;
+  for (int i = 0; i < CALLS; i++) size = open_large(session);
+  b.len = 0;
+  add_trailers(&b, 1); /* makes room for one more */
+  assert_int_equal(only_event(session, &b).type, TTH_EVENT_TRAILERS);
+  (void)open_large(session);
+  b.len = 0;
+  add_frame(&b, TTH_GOAWAY, 0, 0, "\x08\x01", 2);
+  assert_int_equal(only_event(session, &b).type, TTH_EVENT_GOAWAY);
+  size_t back = 0;
+  for (tth_out *out; tth_session_take_back(session, 1, &out); back++) {
+    assert_int_equal(tth_out_size(out) + tth_out_size(out->next), size);
+    tth_out_free(out);
+  }
+  assert_int_equal(back, TTH_KEEP_ALL / size);
+  assert_true(back < CALLS);
+  assert_int_equal(tth_session_stream_count(session), CALLS - back);
+  assert_int_equal(session->kept, 0);
+  drop(session);
+}
+
 static void a_call_that_something_came_for_is_not_given_back(void **state) {
   (void)state;
   tth_session *session = greeted(TTH_CLIENT, 1);
@@ -913,6 +950,7 @@ int main(void) {
       cmocka_unit_test(after_goaway_a_client_opens_nothing_and_gets_its_unsent_calls_back),
       cmocka_unit_test(what_has_left_comes_back_whole_if_the_goaway_says_that_it_was_not_accepted),
       cmocka_unit_test(a_call_that_something_came_for_is_not_given_back),
+      cmocka_unit_test(a_call_that_goes_beyond_what_a_connection_may_keep_is_not_given_back),
       cmocka_unit_test(stream_ids_go_on_after_2_to_the_32),
       cmocka_unit_test(a_thousand_streams_in_any_order_are_found_again),
   };
