@@ -21,7 +21,6 @@ struct tether_client {
   tether_credentials *credentials; /* NULL: none */
   int64_t backoff_initial_ns, backoff_max_ns, connect_timeout_ns, idle_timeout_ns;
   const tether_interceptor *const *interceptors; /* NULL: none */
-  tth_life_limits life;                          /* keepalive_ns of TETHER_FOREVER: none */
   _Atomic size_t calls;                          /* not ended, or with a callback running */
   _Atomic uint64_t ended[TETHER_CODES], unsent, retries, throttled;
   tth_service_config *config; /* NULL: none */
@@ -35,6 +34,7 @@ struct tether_client {
   pthread_cond_t changed;
   /* under mu */
   tether_connectivity state;
+  tth_life_limits life; /* of connections to come; keepalive_ns of TETHER_FOREVER: none */
   bool closing;
   bool settling, unsettled; /* a thread settles; it is to look once more */
   bool stalled;             /* there is no memory for the alarm: the next who wants a connection makes the attempt */

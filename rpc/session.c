@@ -373,17 +373,22 @@ static bool on_goaway(tth_session *session, const tth_frame *frame, tth_event *e
   bool parsed =
       frame->length <= SMALL_PAYLOAD && tth_unpack(&tether__v1__goaway__descriptor, frame->payload, frame->length,
                                                    16 * SMALL_PAYLOAD, &arena, why, sizeof why, &message) == TETHER_OK;
-  uint32_t last = parsed ? ((const Tether__V1__Goaway *)message)->last_stream : 0;
+  const Tether__V1__Goaway *goaway = (const Tether__V1__Goaway *)message;
+  *event = (tth_event){.type = TTH_EVENT_GOAWAY};
+  if (parsed) {
+    event->stream_id = goaway->last_stream;
+    if (goaway->message && strcmp(goaway->message, TTH_TOO_MANY_PINGS) == 0)
+      event->keepalive_ns = tth_life_calmed(session);
+  }
   tth_arena_fini(&arena);
   if (!parsed) return broken(session, event, "a GOAWAY that does not parse");
   session->going_away = true;
-  *event = (tth_event){.type = TTH_EVENT_GOAWAY, .stream_id = last};
   return true;
 }
 
 static bool on_ping(tth_session *session, const tth_frame *frame, tth_event *event) {
   if (!tth_life_pinged(session)) {
-    static const char why[] = "too_many_pings";
+    static const char why[] = TTH_TOO_MANY_PINGS;
     tth_session_throw_out(session, why, session->input_ns);
     *event = (tth_event){.type = TTH_EVENT_THROWN, .bytes = (const uint8_t *)why, .len = sizeof why - 1};
     return true;

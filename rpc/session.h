@@ -145,6 +145,7 @@ typedef struct tth_event {
   uint32_t stream_id;   /* TRAILERS, GOAWAY */
   tth_out *kept;        /* TRAILERS: all that was to be sent on the stream, if nothing else has come on it and it was
                            not too much; to be freed by the receiver of the event */
+  int64_t keepalive_ns; /* GOAWAY: we asked too often: how often later connections may; 0: that is not what it says */
   int64_t left_ns;      /* TRAILERS: when the stream's HEADERS left */
   int64_t came_ns;      /* HEADERS of a request: when they came */
   int64_t told_ns;      /* TRAILERS: the deadline that the server was given, on our clock; TETHER_FOREVER: none */

@@ -194,6 +194,12 @@ void tth_session_say_goaway(tth_session *session, uint32_t last_stream, const ch
 
 /* ---- session_life.c ------------------------------------------------------------------------ */
 
+/* What GOAWAY says to who asks too often. */
+#define TTH_TOO_MANY_PINGS "too_many_pings"
+
+/* Client: that has been said. Returns how often it may ask on the next connection: half as often. 0: it does not. */
+int64_t tth_life_calmed(const tth_session *session);
+
 /* A PING has come: false if it is one too many. */
 TETHER_MUST_USE bool tth_life_pinged(tth_session *session);
 

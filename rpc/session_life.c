@@ -59,6 +59,11 @@ bool tth_life_pinged(tth_session *session) {
   return !soon || ++life->strikes <= STRIKES_MOST;
 }
 
+int64_t tth_life_calmed(const tth_session *session) {
+  int64_t asked_ns = session->life.limits.keepalive_ns;
+  return tether_time_add(asked_ns, asked_ns);
+}
+
 /* ---- Ending -------------------------------------------------------------------------------- */
 
 void tth_session_drain(tth_session *session, const char *why, int64_t now_ns) {

@@ -50,7 +50,10 @@ static void on_dialed(void *owner, tth_link *link, const char *why) {
   tth_subchannel *sub = owner;
   tether_client *client = sub->client;
   tth_conn *conn = link ? tth_conn_new(link, TTH_CLIENT, &client->limits, &conn_ops, sub) : NULL;
-  if (conn && client->life.keepalive_ns != TETHER_FOREVER) tth_conn_set_life(conn, &client->life, TETHER_FOREVER);
+  pthread_mutex_lock(&client->mu);
+  const tth_life_limits life = client->life;
+  pthread_mutex_unlock(&client->mu);
+  if (conn && life.keepalive_ns != TETHER_FOREVER) tth_conn_set_life(conn, &life, TETHER_FOREVER);
   if (link && !conn) {
     link->ops->free(link);
     why = "out of memory";
@@ -133,14 +136,21 @@ static void on_hello(tth_subchannel *sub, tth_conn *conn) {
   tth_client_settle(client);
 }
 
-/* The connection takes nothing new: what it has not accepted goes elsewhere. */
-static void on_goaway(tth_subchannel *sub, tth_conn *conn, uint32_t last_stream) {
+/* The connection takes nothing new: what it has not accepted goes elsewhere. If that is because it was asked too often
+ * for signs of life, the client's next connections, to whichever address, ask half as often as this one did (gRFC A8).
+ */
+static void on_goaway(tth_subchannel *sub, tth_conn *conn, const tth_event *event) {
   tether_client *client = sub->client;
   pthread_mutex_lock(&client->mu);
+  bool calmed = event->keepalive_ns > client->life.keepalive_ns;
+  if (calmed) client->life.keepalive_ns = event->keepalive_ns;
   tth_subchannel_leave_locked(sub, conn);
   pthread_mutex_unlock(&client->mu);
+  if (calmed)
+    fprintf(stderr, "tether: %s was asked for signs of life too often; from now on every %lld ms\n", sub->address,
+            (long long)(event->keepalive_ns / TETHER_MS));
   tth_client_settle(client);
-  tth_dispatch_take_back(conn, last_stream);
+  tth_dispatch_take_back(conn, event->stream_id);
 }
 
 static void on_event(void *owner, tth_conn *conn, tth_event *event) {
@@ -151,7 +161,7 @@ static void on_event(void *owner, tth_conn *conn, tth_event *event) {
       on_hello(sub, conn);
       break;
     case TTH_EVENT_GOAWAY:
-      on_goaway(sub, conn, event->stream_id);
+      on_goaway(sub, conn, event);
       break;
     default:
       tth_client_call_event(event->user, event, &sub->client->limits);

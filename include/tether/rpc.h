@@ -78,7 +78,7 @@ typedef struct tether_limits {
  * means the default, TETHER_FOREVER off. */
 typedef struct tether_keepalive {
   int64_t time_ns;           /* after so long without anything from the peer it is asked for a sign of life; default:
-                                client off, server 2 h */
+                                client off, server 2 h. A client that is told "too_many_pings" doubles it */
   int64_t timeout_ns;        /* and the connection closed after so long without one; default 20 s */
   bool permit_without_calls; /* client: asks while no call is in flight too; the server must permit that */
 } tether_keepalive;
