@@ -204,8 +204,9 @@ void tth_client_conn_gone(tether_client *client, tth_subchannel *sub) {
   pthread_mutex_unlock(&client->mu);
 }
 
-void tth_client_count(tether_client *client, tether_code code, bool sent) {
+void tth_client_count(tether_client *client, tether_code code, bool sent, bool again) {
   atomic_fetch_add_explicit(sent ? &client->ended[code] : &client->unsent, 1, memory_order_relaxed);
+  if (sent && again) atomic_fetch_add_explicit(&client->retries, 1, memory_order_relaxed);
 }
 
 void tether_client_get_stats(tether_client *client, tether_client_stats *stats) {

@@ -93,8 +93,8 @@ TETHER_MUST_USE tether_ctx *tth_client_derive(const tether_ctx *ctx, const tethe
 /* A call that has ended before it began; of no client. */
 TETHER_MUST_USE tether_call *tth_client_call_refused(const tether_method *method, tether_code code, const char *why);
 
-/* Counts an ended call. */
-void tth_client_count(tether_client *client, tether_code code, bool sent);
+/* Counts an ended call, or an ended attempt of one. `again`: an earlier attempt of the same call had left. */
+void tth_client_count(tether_client *client, tether_code code, bool sent, bool again);
 
 /* One call less. */
 void tth_client_call_gone(tether_client *client);

@@ -112,7 +112,8 @@ void tth_client_call_publish(tether_call *call) {
 void tth_client_call_complete(tether_call *call) {
   if (call->c.retrying) tth_retrying_stop(call);
   bool between = call->c.retrying && atomic_load(&call->c.retrying->waiting); /* its attempts are counted */
-  if (!between) tth_client_count(call->c.client, call->code, atomic_load(&call->c.gone) != TTH_GONE_UNSENT);
+  bool again = call->c.retrying && atomic_load(&call->c.retrying->left) > 0;
+  if (!between) tth_client_count(call->c.client, call->code, atomic_load(&call->c.gone) != TTH_GONE_UNSENT, again);
   if (tether_after_stop(&call->c.after)) tether_call_unref(call); /* the registration's reference */
   if (call->c.client->interceptors) tth_intercept_end(call);
   tth_client_call_publish(call);

@@ -194,8 +194,7 @@ static void leave_attempt(tether_call *call) {
   struct tth_retrying *r = call->c.retrying;
   tether_client *client = call->c.client;
   bool sent = atomic_load(&call->c.gone) != TTH_GONE_UNSENT;
-  tth_client_count(client, r->last_code, sent);
-  atomic_fetch_add_explicit(&client->retries, 1, memory_order_relaxed);
+  tth_client_count(client, r->last_code, sent, atomic_load(&r->left) > 0);
   if (sent) atomic_fetch_add(&r->left, 1);
   atomic_fetch_add(&r->running, atomic_load(&call->c.running));
   if (r->entries++ == 0) call->c.metadata_bytes += strlen(TTH_ATTEMPTS_KEY) + 1 + TTH_ENTRY_OVERHEAD;

@@ -414,7 +414,8 @@ static inline void tether_call_unrefp(tether_call **call) { tether_call_unref(*c
 typedef struct tether_client_stats {
   uint64_t ended[TETHER_CODES]; /* calls that were sent, by their status; of a call that is retried each attempt */
   uint64_t unsent;              /* calls, or attempts, that never left */
-  uint64_t retries;             /* attempts that failed and were followed by another */
+  uint64_t retries;             /* of `ended`, the attempts before which another of their call had left; so neither one
+                                   that was cut in its back-off nor one that found no connection */
   uint64_t throttled;           /* failures that were not retried for want of tokens */
 } tether_client_stats;
 TETHER_API void tether_client_get_stats(tether_client *client, tether_client_stats *stats);

@@ -306,7 +306,7 @@ static void without_a_connection_attempts_fail_here(void **state) {
   assert_non_null(strstr(tether_call_message(r.call), "no connection to mem://a"));
   tether_client_get_stats(client, &after);
   assert_int_equal(after.unsent - before.unsent, 3);
-  assert_int_equal(after.retries - before.retries, 2);
+  assert_int_equal(after.retries - before.retries, 0); /* nothing has left */
   tst_mem_net_unreachable(park_sim()->net, false);
   retried_free(&r, client);
 }
@@ -365,6 +365,48 @@ static void every_attempt_is_counted_as_the_server_counts_it(void **state) {
     assert_int_equal(stats.ended[code], code == TETHER_OK || code == TETHER_UNAVAILABLE || code == TETHER_ABORTED);
   assert_int_equal(stats.unsent, 0);
   assert_int_equal(stats.retries, 2);
+  retried_free(&r, client);
+}
+
+static uint64_t retries_of(tether_client *client) {
+  tether_client_stats stats;
+  tether_client_get_stats(client, &stats);
+  return stats.retries;
+}
+
+static void a_retry_counts_if_it_has_left(void **state) {
+  (void)state;
+  struct retried r;
+  tether_client *client = retry_client(RETRY_CONFIG("5", ""));
+  const tether_call_options patient = {.wait_for_ready = true};
+  retry_start(&r, client, &tst_park_unary, NULL);
+  attempt_fails(0, TETHER_UNAVAILABLE, NULL);
+  tether_call_cancel(r.call, NULL); /* in its back-off */
+  assert_retried(&r, TETHER_CANCELLED, 1);
+  tether_call_unref(r.call);
+  assert_int_equal(retries_of(client), 0);
+
+  retry_start(&r, client, &tst_park_unary, &patient);
+  attempt_fails(1, TETHER_UNAVAILABLE, NULL);
+  tst_mem_net_unreachable(park_sim()->net, true);
+  tst_mem_break(retry_dial()->link);
+  park_sim_pump(0);
+  park_sim_pump(BACKOFF_MOST + TETHER_MS);
+  assert_ptr_equal(client->wait_first, r.call);
+  tether_call_cancel(r.call, NULL); /* while it waits for a connection */
+  assert_retried(&r, TETHER_CANCELLED, 1);
+  tether_call_unref(r.call);
+  assert_int_equal(retries_of(client), 0);
+
+  tst_mem_net_unreachable(park_sim()->net, false);
+  retry_start(&r, client, &tst_park_unary, &patient);
+  for (int i = 0; i < 60 && tst_park_arrived(retry_park()) < 3; i++) park_sim_pump(TETHER_SEC);
+  attempt_fails(2, TETHER_UNAVAILABLE, NULL);
+  park_sim_pump(BACKOFF_MOST + TETHER_MS);
+  assert_arrived(4);
+  tether_call_cancel(r.call, NULL); /* at the server */
+  assert_retried(&r, TETHER_CANCELLED, 2);
+  assert_int_equal(retries_of(client), 1);
   retried_free(&r, client);
 }
 
@@ -654,6 +696,7 @@ int main(void) {
       in_park_sim(without_a_connection_attempts_fail_here),
       in_park_sim(a_call_may_wait_for_a_connection_more_than_once),
       in_park_sim(every_attempt_is_counted_as_the_server_counts_it),
+      in_park_sim(a_retry_counts_if_it_has_left),
       in_park_sim(the_throttle_stops_retries_and_successes_bring_them_back),
       in_park_sim(a_group_knows_of_one_call),
       in_park_sim(the_ledger_tells_of_attempts),
