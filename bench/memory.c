@@ -1,5 +1,5 @@
 /* What a call in flight costs in memory (--in-flight N), or an idle connection (--connections N), at both sides: how
- * much the processes grow by N of them, divided by N. */
+ * much the processes grow by N of them, divided by N. With --tls each connection has credentials of its own. */
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -47,7 +47,8 @@ static void serve(const bench_options *options) {
   static const bench_v1_echo_service service = {.unary = echo, .hold = hold};
   tether_server *server;
   held = calloc((size_t)options->in_flight, sizeof *held);
-  const tether_server_options server_options = {.limits = {.max_streams = (uint32_t)options->in_flight + 1}};
+  tether_server_options server_options = ours_server_options(options);
+  server_options.limits.max_streams = (uint32_t)options->in_flight + 1;
   if (!held || tether_server_open(&server_options, &server) != TETHER_OK ||
       bench_v1_echo_register(server, &service, (void *)options) != TETHER_OK)
     bench_fail("no server");

@@ -33,14 +33,15 @@ static const tether_interceptor *const *interceptors_of(const bench_options *opt
   return list;
 }
 
+tether_server_options ours_server_options(const bench_options *options) {
+  static tether_tls tls;
+  if (options->tls) tls = (tether_tls){.cert_file = bench_tls_file("cert"), .key_file = bench_tls_file("key")};
+  return (tether_server_options){.interceptors = interceptors_of(options), .tls = options->tls ? &tls : NULL};
+}
+
 tether_server *ours_server(const bench_options *options) {
   tether_server *server;
-  tether_server_options ours = {.interceptors = interceptors_of(options)};
-  tether_tls tls = {0};
-  if (options->tls) {
-    tls = (tether_tls){.cert_file = bench_tls_file("cert"), .key_file = bench_tls_file("key")};
-    ours.tls = &tls;
-  }
+  const tether_server_options ours = ours_server_options(options);
   if (tether_server_open(&ours, &server) != TETHER_OK) bench_fail("no server");
   return server;
 }

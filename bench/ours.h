@@ -5,7 +5,8 @@
 #include "bench.tether.h"
 #include "bench/harness.h"
 
-/* A server without services. */
+/* What the options ask of a server; a server without services that has that. */
+tether_server_options ours_server_options(const bench_options *options);
 tether_server *ours_server(const bench_options *options);
 
 /* Listens at the options' address, serves until told to end, and closes the server. `on_end`, which may be NULL, is
