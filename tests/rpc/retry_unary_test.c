@@ -443,15 +443,11 @@ static void the_throttle_stops_retries_and_successes_bring_them_back(void **stat
 
 static void a_group_knows_of_one_call(void **state) {
   (void)state;
-  struct retried r = {0};
+  struct retried r;
   tether_group *group;
   tether_client *client = retry_client(RETRY_CONFIG("3", ""));
   assert_int_equal(tether_group_new(tether_ctx_background(), &group), TETHER_OK);
-  const tether_call_options options = {.group = group};
-  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
-  request.name = (char *)"member";
-  r.call =
-      tether_call_start(client, tether_group_ctx(group), &tst_park_unary, &request.base, &options, retried_done, &r);
+  retry_start_in(group, &r, client);
   park_sim_pump(0);
   attempt_fails(0, TETHER_UNAVAILABLE, NULL);
   assert_int_equal(tether_ctx_err(tether_group_ctx(group)), TETHER_OK);

@@ -81,6 +81,16 @@ static inline void retry_start(struct retried *r, tether_client *client, const t
   park_sim_pump(0);
 }
 
+/* As a member of the group. */
+static inline void retry_start_in(tether_group *group, struct retried *r, tether_client *client) {
+  const tether_call_options options = {.group = group};
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  request.name = (char *)"member";
+  *r = (struct retried){0};
+  r->call =
+      tether_call_start(client, tether_group_ctx(group), &tst_park_unary, &request.base, &options, retried_done, r);
+}
+
 static inline tst_park *retry_park(void) { return park_sim()->parks[0]; }
 
 /* The i-th attempt to arrive. */
