@@ -308,7 +308,8 @@ TETHER_API TETHER_MUST_USE tether_call *tether_call_start(tether_client *client,
 TETHER_API tether_code tether_call_wait(tether_call *call);
 
 /* Ends the call with TETHER_CANCELLED and tells the server; NULL cause: tether_cause_canceled. Idempotent;
- * nothing happens to a call that has ended. Does not wait for the network. Client side. */
+ * nothing happens to a call that has ended. One whose deadline has passed already ends with TETHER_DEADLINE_EXCEEDED.
+ * Does not wait for the network. Client side. */
 TETHER_API void tether_call_cancel(tether_call *call, const tether_cause *cause);
 
 /* Cancels, and waits at most timeout_ns of real time until the server has answered, which it does when its handler has

@@ -2,7 +2,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tether/clock.h>
 
+#include "rpc/client.h"
 #include "rpc/server.h"
 #include "tests/support/mem_peer.h"
 #include "tests/support/rpc_test.h"
@@ -110,6 +112,53 @@ static void a_client_moves_only_what_it_was_answered_itself(void **state) {
   tst_mem_net_free(net);
 }
 
+static int64_t clock_ns = 1000 * TETHER_SEC;
+
+static int64_t now(void *data) {
+  (void)data;
+  return clock_ns;
+}
+
+static void count_end(tether_call *call, void *data) {
+  (void)call;
+  ++*(int *)data;
+}
+
+static void a_cancel_ends_a_call_whose_deadline_has_been_noticed_and_not_been_told(void **state) {
+  (void)state;
+  const tether_clock clock = {.now_ns = now};
+  assert_int_equal(tether_clock_set(&clock), TETHER_OK);
+  tst_mem_net *net = tst_mem_net_new(true);
+  tst_mem_net_use(net);
+  tether_client *client;
+  assert_int_equal(tth_client_open_on(&tst_transport_mem, "mem://nobody", NULL, &client), TETHER_OK);
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  const tether_call_options patient = {.wait_for_ready = true};
+  int ends = 0;
+  tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), TETHER_MS);
+  tether_group *group;
+  unsigned long member;
+  assert_int_equal(tether_group_new(ctx, &group), TETHER_OK);
+  assert_int_equal(tether_group_join(group, &member), TETHER_OK);
+  const tether_ctx *under = tether_group_ctx(group);
+  tether_call *call = testing_v1_echo_client_quick_start(client, under, &request, &patient, count_end, &ends);
+  clock_ns += 2 * TETHER_MS;
+  tether_group_leave(group, member, TETHER_DEADLINE_EXCEEDED, NULL);
+  assert_int_equal(tether_ctx_err(under), TETHER_DEADLINE_EXCEEDED);
+  assert_int_equal(ends, 0); /* callbacks are the timer's */
+  tether_call_cancel(call, NULL);
+  assert_int_equal(ends, 1);
+  rpc_assert_code(call, TETHER_DEADLINE_EXCEEDED);
+  (void)tether_clock_run_due();
+  assert_int_equal(ends, 1);
+  tether_call_unref(call);
+  tether_group_free(group);
+  tether_ctx_free(ctx);
+  tether_client_close(client);
+  tst_mem_net_free(net);
+  assert_int_equal(tether_clock_set(NULL), TETHER_OK);
+}
+
 struct racer {
   struct rpc_fixture *f;
   uint64_t random;
@@ -171,6 +220,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       CASE(the_servers_record_follows_a_caller_that_left_before_the_reply_came),
       CASE(a_reply_that_cannot_be_taken_counts_as_the_caller_saw_it),
+      cmocka_unit_test(a_cancel_ends_a_call_whose_deadline_has_been_noticed_and_not_been_told),
       cmocka_unit_test(a_client_moves_only_what_it_was_answered_itself),
       CASE(both_sides_agree_on_calls_whose_end_is_a_race),
   };

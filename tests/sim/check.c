@@ -140,11 +140,13 @@ static void check_settled(const sim_end *end) {
   if (s->budget != whole_budget(s)) sim_wrong(NULL, "w%d: %s's budget is not whole", number, end->process->name);
 }
 
-/* Its answer and its deadline, or a cancel, came within so short a time of each other. */
+/* Its handler's own answer and its deadline, or a cancel, came within so short a time of each other. What is answered
+ * to a deadline or a cancel, by a handler that was cut or without one, comes close to it by itself. */
 static bool is_near(int64_t a_ns, int64_t b_ns) {
   return a_ns - b_ns <= SIM_CROSSING_NS && b_ns - a_ns <= SIM_CROSSING_NS;
 }
 static bool crossed(const sim_call *c) {
+  if (!c->begun || c->cut) return false;
   int64_t cut_ns = c->code == TETHER_CANCELLED || c->code == TETHER_DEADLINE_EXCEEDED ? c->ended_ns : 0;
   if (c->deadline_ns != TETHER_FOREVER && is_near(c->trailers_arrived_ns, c->deadline_ns)) return true;
   return (c->cancelled_ns && is_near(c->trailers_arrived_ns, c->cancelled_ns)) ||
