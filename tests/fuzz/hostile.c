@@ -40,7 +40,7 @@ void hostile_message(hostile *peer, fuzz_input *in) {
     head = 4;
   }
   memset(filler + head, 'm', len); /* as protobuf: an unknown field of an unknown type, so no message */
-  for (unsigned times = 1u << (code >> 4) % 8; times > 0; times--)
+  for (unsigned times = 1u << (code >> 4) % 6; times > 0; times--)
     add(peer, TTH_MESSAGE, flags, stream, filler, head + len);
 }
 

@@ -8,7 +8,7 @@
 #include "tests/support/frames.h"
 
 /* One input may not say more than this in all: it should find mistakes, not measure memcpy. */
-#define HOSTILE_MOST ((size_t)1024 * 1024)
+#define HOSTILE_MOST ((size_t)512 * 1024)
 #define HOSTILE_BATCH_MOST ((size_t)256 * 1024)
 
 typedef struct hostile {
@@ -23,7 +23,7 @@ uint32_t hostile_stream(hostile *peer, uint8_t code);
 /* Adds a frame whose payload is in the input: type, flags, stream, length, bytes. */
 void hostile_frame(hostile *peer, fuzz_input *in);
 
-/* Adds a MESSAGE frame of filler: flags, and in their upper half how often, up to 128 times; stream; length; with FIRST
+/* Adds a MESSAGE frame of filler: flags, and in their upper half how often, up to 32 times; stream; length; with FIRST
  * the length announced for the whole message. */
 void hostile_message(hostile *peer, fuzz_input *in);
 

@@ -107,7 +107,7 @@ static tether_limits read_limits(driver *d) {
                          .max_unpacked_bytes = 1 << 20,
                          .max_streams = code & 2 ? 8 : 2,
                          .max_forward_bytes = 4096,
-                         .connection_window_bytes = code & 4 ? (size_t)1 << 20 : 0};
+                         .connection_window_bytes = code & 4 ? (size_t)400 * 1024 : 0};
 }
 
 static void greet(driver *d) {
