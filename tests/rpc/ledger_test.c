@@ -29,10 +29,15 @@ static tether_call *start(struct rpc_fixture *f, const tether_ctx *ctx, const te
   return call;
 }
 
-/* More than anything else takes, on a busy machine too. */
 #define SLOW_NS (400 * TETHER_MS)
 
 static void work(int64_t ns) { (void)tether_ctx_wait(tether_ctx_background(), ns); }
+
+/* For longer than anything has taken in this test yet, on a busy machine too. */
+static void work_longest(int64_t began_ns) {
+  int64_t before_ns = tether_now_ns() - began_ns;
+  work(SLOW_NS > 3 * before_ns ? SLOW_NS : 3 * before_ns);
+}
 
 static void a_failed_call_tells_of_every_call_made_below_it(void **state) {
   struct rpc_fixture *f = *state;
@@ -113,11 +118,12 @@ static void the_handler_that_was_slow_is_blamed_not_the_one_that_waited_for_it(v
   struct rpc_fixture *f = *state;
   for (size_t slow = 0; slow < 2; slow++) {
     TETHER_SCOPED tether_ctx *ctx = bounded();
+    int64_t began_ns = tether_now_ns();
     tether_call *a, *b;
     TETHER_SCOPED_CALL tether_call *root = start(f, ctx, NULL, &a);
-    if (slow == 0) work(SLOW_NS);
+    if (slow == 0) work_longest(began_ns);
     TETHER_SCOPED_CALL tether_call *below = start(f, tether_call_ctx(a), NULL, &b);
-    if (slow == 1) work(SLOW_NS);
+    if (slow == 1) work_longest(began_ns);
     tether_call_finish(b, TETHER_ABORTED);
     assert_int_equal(tether_call_wait(below), TETHER_ABORTED);
     tether_call_finish(a, TETHER_ABORTED);
@@ -212,10 +218,11 @@ static void more_calls_than_a_ledger_takes_are_counted(void **state) {
 static void the_waterfall_has_a_line_for_each_call_and_names_what_took_the_time(void **state) {
   struct rpc_fixture *f = *state;
   TETHER_SCOPED tether_ctx *ctx = bounded();
+  int64_t began_ns = tether_now_ns();
   tether_call *a, *b;
   TETHER_SCOPED_CALL tether_call *root = start(f, ctx, NULL, &a);
   TETHER_SCOPED_CALL tether_call *below = start(f, tether_call_ctx(a), NULL, &b);
-  work(SLOW_NS);
+  work_longest(began_ns);
   tether_call_finish(b, TETHER_ABORTED);
   assert_int_equal(tether_call_wait(below), TETHER_ABORTED);
   tether_call_finish(a, TETHER_ABORTED);
