@@ -103,10 +103,10 @@ static size_t check_control(const tth_session *session) {
   return bytes;
 }
 
-/* Nobody waits for what there is. */
+/* Nobody waits for what there is, unless it is all over in the middle of a message. */
 static void check_waiting(const tth_session *session) {
   const tth_stream *first = session->waiting.first;
-  if (!first) return;
+  if (!first || session->broken) return;
   FUZZ_CHECK(first->message);
   uint64_t left = first->message_total - first->message_len;
   uint64_t rest = left + (left + TTH_SLICE - 1) / TTH_SLICE * TTH_FRAME_HEADER;
