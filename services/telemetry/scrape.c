@@ -42,6 +42,13 @@ static void on_metrics(struct evhttp_request *http, void *data) {
     evhttp_send_error(http, 405, NULL);
 }
 
+void svc_scrape_serve(struct evhttp *http, const tether_metrics *metrics) {
+  evhttp_set_max_headers_size(http, MAX_HEADER_BYTES);
+  evhttp_set_max_body_size(http, 0);
+  evhttp_set_timeout(http, IDLE_SECONDS);
+  evhttp_set_cb(http, "/metrics", on_metrics, (void *)metrics);
+}
+
 /* ---- Life ----------------------------------------------------------------------------------- */
 
 static void on_stop(evutil_socket_t fd, short what, void *data) {
@@ -63,10 +70,7 @@ static bool start(svc_scrape *scrape, const char *at) {
     svc_log_note("error", "cannot serve metrics: out of memory or descriptors");
     return false;
   }
-  evhttp_set_max_headers_size(scrape->http, MAX_HEADER_BYTES);
-  evhttp_set_max_body_size(scrape->http, 0);
-  evhttp_set_timeout(scrape->http, IDLE_SECONDS);
-  evhttp_set_cb(scrape->http, "/metrics", on_metrics, (void *)scrape->metrics);
+  svc_scrape_serve(scrape->http, scrape->metrics);
   char url[128];
   if (!svc_http_listen(scrape->http, "metrics", at, url)) return false;
   svc_log_note("metrics", "%s/metrics", url);

@@ -14,6 +14,9 @@ bool svc_scrape_open(const char *at, const tether_metrics *metrics, svc_scrape *
 /* Stops and releases; takes NULL. */
 void svc_scrape_close(svc_scrape *scrape);
 
+/* Has `http` serve /metrics to scrapers, within the limits that are meant for them. */
+void svc_scrape_serve(struct evhttp *http, const tether_metrics *metrics);
+
 /* Answers a request with the metrics, for who serves HTTP anyway. */
 void svc_scrape_reply(struct evhttp_request *http, const tether_metrics *metrics);
 
