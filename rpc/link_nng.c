@@ -231,15 +231,26 @@ tth_nng_link *tth_nng_link_new(nng_stream *stream, tth_nng_kind kind) {
   return link;
 }
 
-void tth_nng_link_greet(tth_nng_link *link, int64_t timeout_ns, tth_nng_greeted_fn greeted, void *owner) {
+void tth_nng_link_greet(tth_nng_link *link, const tth_nng_look *look, int64_t timeout_ns, tth_nng_greeted_fn greeted,
+                        void *owner) {
+  static const tth_nng_look none;
+  if (!look) look = &none;
   link->greeted = greeted;
   link->owner = owner;
   link->end_ns = tether_time_add(tth_nng_now_ns(), timeout_ns);
-  link->left[0] = (nng_iov){(void *)(uintptr_t)tth_sp_greeting, sizeof tth_sp_greeting};
-  tth_nng_hold(link); /* the send's */
+  link->greeting_len = look->len;
+  memcpy(link->greeting, look->greeting, sizeof link->greeting);
+  size_t left = sizeof tth_sp_greeting - look->said;
+  link->left[0] = (nng_iov){(void *)(uintptr_t)(tth_sp_greeting + look->said), left};
   tth_nng_hold(link); /* ours */
-  tth_nng_send_more(link, tth_nng_drop);
-  tth_nng_receive_first(link); /* with the hold from new */
+  if (left > 0) {
+    tth_nng_hold(link); /* the send's */
+    tth_nng_send_more(link, tth_nng_drop);
+  }
+  if (look->len < sizeof link->greeting)
+    tth_nng_receive_first(link); /* with the hold from new */
+  else
+    tth_nng_drop(link); /* that one */
   watch_first(link);
   tth_nng_drop(link);
 }

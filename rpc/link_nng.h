@@ -6,7 +6,9 @@
 
 #include "rpc/link.h"
 #include "rpc/link_nng_tls.h"
+#include "rpc/sp.h"
 
+struct nng_aio;
 struct nng_stream;
 struct nng_stream_dialer;
 struct nng_stream_listener;
@@ -23,6 +25,9 @@ extern _Atomic int64_t tth_link_nng_greeting_timeout_ns;
 /* After how long without a `wait` nng's threads receive again, at most twice that: 10 ms. Tests lengthen it, so that a
  * wait that was missed shows. */
 void tth_link_nng_set_lease(int64_t ns);
+
+/* nng's clock, whatever clock the program has installed. */
+int64_t tth_nng_now_ns(void);
 
 /* ---- Addresses (link_nng_url.c) -------------------------------------------------------------- */
 
@@ -52,6 +57,21 @@ void tth_nng_name_peer(struct nng_stream *stream, tth_nng_kind kind, char *name,
 /* Who the kernel says is at the other end of a unix socket; false: it does not say. */
 TETHER_MUST_USE bool tth_nng_unix_identity(struct nng_stream *stream, tether_identity *identity);
 
+/* ---- The first look at a stranger (link_nng_look.c) ------------------------------------------ */
+
+#define TTH_NNG_LOOK_WHY ((size_t)96)
+
+typedef struct tth_nng_look {
+  uint8_t greeting[TTH_SP_GREETING_LEN]; /* what the peer has said of its greeting */
+  size_t len, said;                      /* how much of theirs and of ours */
+  bool unheard;                          /* it has left without a word */
+  char why[TTH_NNG_LOOK_WHY];            /* it is to be closed */
+} tth_nng_look;
+
+/* Takes the first look, with an aio without a callback that is not in use; *look is zero. Neither TLS nor ws. False:
+ * the stream is closed, and the caller's to free. Does not block. */
+TETHER_MUST_USE bool tth_nng_look_at(struct nng_stream *stream, struct nng_aio *aio, tth_nng_look *look);
+
 /* ---- Links (link_nng.c) ---------------------------------------------------------------------- */
 
 typedef struct tth_nng_link tth_nng_link;
@@ -63,8 +83,10 @@ typedef void (*tth_nng_greeted_fn)(void *owner, tth_nng_link *link, const char *
 /* A link on `stream`, which it owns from now on (also when this returns NULL: no memory). */
 TETHER_MUST_USE tth_nng_link *tth_nng_link_new(struct nng_stream *stream, tth_nng_kind kind);
 
-/* Exchanges greetings within `timeout_ns`. Once, before anything else. */
-void tth_nng_link_greet(tth_nng_link *link, int64_t timeout_ns, tth_nng_greeted_fn greeted, void *owner);
+/* Exchanges greetings within `timeout_ns`, or what is left of them after a first look; NULL: there was none. Once,
+ * before anything else. */
+void tth_nng_link_greet(tth_nng_link *link, const tth_nng_look *look, int64_t timeout_ns, tth_nng_greeted_fn greeted,
+                        void *owner);
 
 /* Ends a link early: `greeted` is told the failure `why`. Before, during and after the exchange, under a lock that
  * `greeted` takes before it uses the link. */

@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "rpc/link_nng.h"
 
@@ -46,12 +45,6 @@ struct tth_dialer {
   tth_nng_link *greeting; /* the link whose greetings are being exchanged */
   bool closing;
 };
-
-static int64_t real_now_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * TETHER_SEC + now.tv_nsec;
-}
 
 /* Ends the attempt. */
 static void finish(tth_dialer *dialer, tth_link *link, const char *why) {
@@ -94,12 +87,12 @@ static void connected(void *arg) {
     finish(dialer, NULL, "out of memory");
     return;
   }
-  int64_t left_ns = dialer->end_ns == TETHER_FOREVER ? TETHER_FOREVER : dialer->end_ns - real_now_ns();
+  int64_t left_ns = dialer->end_ns == TETHER_FOREVER ? TETHER_FOREVER : dialer->end_ns - tth_nng_now_ns();
   pthread_mutex_lock(&dialer->lock);
   dialer->greeting = link;
   if (dialer->closing) tth_nng_link_abort(link, "the client is closing");
   pthread_mutex_unlock(&dialer->lock);
-  tth_nng_link_greet(link, left_ns, greeted, dialer);
+  tth_nng_link_greet(link, NULL, left_ns, greeted, dialer);
 }
 
 static void dialing_fini(dialing *d) {
@@ -144,7 +137,7 @@ void tth_nng_dial(tth_dialer *dialer, int64_t timeout_ns, void (*done)(void *own
                   void *owner) {
   dialer->done = done;
   dialer->owner = owner;
-  dialer->end_ns = tether_time_add(real_now_ns(), timeout_ns);
+  dialer->end_ns = tether_time_add(tth_nng_now_ns(), timeout_ns);
   dialing old = {0};
   pthread_mutex_lock(&dialer->lock);
   dialer->running++;

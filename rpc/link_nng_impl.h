@@ -73,9 +73,6 @@ static inline tth_nng_link *tth_nng_link_of(tth_link *link) { return (tth_nng_li
 
 /* ---- link_nng.c ------------------------------------------------------------------------------ */
 
-/* nng's clock, whatever clock the program has installed. */
-int64_t tth_nng_now_ns(void);
-
 static inline void tth_nng_hold(tth_nng_link *link) { atomic_fetch_add(&link->holds, 1); }
 
 /* A hold for a caller of ours; false: the link has ended. */

@@ -145,7 +145,7 @@ static void a_peer_that_left_before_the_greeting_is_noticed(void **state) {
   tst_counter_init(&greeted.ends);
   tth_nng_link *link = tth_nng_link_new(stream, kind);
   assert_non_null(link);
-  tth_nng_link_greet(link, TETHER_FOREVER, note_greeted, &greeted);
+  tth_nng_link_greet(link, NULL, TETHER_FOREVER, note_greeted, &greeted);
   assert_true(tst_counter_wait(&greeted.ends, 1, TST_BOUND_NS));
   assert_non_null(strstr(greeted.failure, "no greeting: TLS: closed by the peer after the handshake"));
   tst_counter_fini(&greeted.ends);
