@@ -1,7 +1,9 @@
 /* What hostile peers do to others: clients that keep --in-flight calls going over CLIENTS connections, in turn alone
- * with the server and while another process drips bytes, sends garbage, reads no answers, and floods the server with
- * PINGs and with calls beyond its limit, connecting anew whenever it is cut off. Prints the medians of the clients' p99
- * of both: alone_p99_us and attacked_p99_us. */
+ * with the server, while another process drips bytes, sends garbage, reads no answers, and floods the server with PINGs
+ * and with calls beyond its limit, connecting anew whenever it is cut off, and while it does the same to a second
+ * server
+ * (--hops 2) that has nothing else to do. Prints the medians of the clients' p99: alone_p99_us, attacked_p99_us,
+ * beside_p99_us. The last is what the processors' time for such peers, theirs and a server's, does by itself. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -16,7 +18,7 @@
 #include "bench/ours.h"
 
 #define CLIENTS 4
-#define SLICES 7 /* of the time, in turn without and with the attack: the machine's moods are the same for both */
+#define SLICES 7 /* of the time, in turn without and with the attacks: the machine's moods are the same for all */
 #define SAMPLES 4000000
 #define DRIPPING 30
 #define SILENT 30
@@ -144,10 +146,12 @@ static void flood(int *fds, uint32_t *streams) {
   }
 }
 
-static _Noreturn void attack(void) {
+static _Noreturn void attack(const char *address) {
   int dripping[DRIPPING], silent[SILENT], flooding[FLOODING] = {-1, -1};
   uint32_t streams[FLOODING] = {0};
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  server_address.sun_family = AF_UNIX;
+  strncpy(server_address.sun_path, address, sizeof server_address.sun_path - 1);
   for (int i = 0; i < DRIPPING; i++) dripping[i] = i % 2 ? greeted() : dial();
   for (int i = 0; i < DRIPPING; i += 1) (void)push(dripping[i], i % 2 ? "\1\0\0\0\0\0\4\0\0" : "\0SP", i % 2 ? 9 : 3);
   for (int i = 0; i < SILENT; i++) {
@@ -161,6 +165,39 @@ static _Noreturn void attack(void) {
     flood(flooding, streams);
     bench_sleep(0.0005);
   }
+}
+
+/* A process that attacks the server at `address` when it is let go, and until it is stopped. */
+typedef struct attacker {
+  pid_t pid;
+  int go[2];
+  bool begun;
+} attacker;
+
+static attacker attacker_new(const char *address) {
+  attacker made = {0};
+  char byte;
+  if (pipe2(made.go, O_CLOEXEC) != 0) bench_fail("no pipe");
+  made.pid = fork();
+  if (made.pid < 0) bench_fail("no process");
+  if (made.pid > 0) return made;
+  close(made.go[1]);
+  if (read(made.go[0], &byte, 1) != 1) _exit(0);
+  attack(address);
+}
+
+static void attacker_go(attacker *a) {
+  if (a->begun ? kill(a->pid, SIGCONT) != 0 : write(a->go[1], "", 1) != 1) bench_fail("no attack");
+  a->begun = true;
+}
+
+static void attacker_stop(const attacker *a) { kill(a->pid, SIGSTOP); } /* its connections stay */
+
+static void attacker_free(attacker *a) {
+  int status;
+  if (waitpid(a->pid, &status, WNOHANG) != 0) bench_fail("the attack ended");
+  kill(a->pid, SIGKILL);
+  (void)waitpid(a->pid, &status, 0);
 }
 
 /* ---- The others ------------------------------------------------------------------------------ */
@@ -221,18 +258,8 @@ static double median(int64_t *of_slices) {
 }
 
 static void measure(const bench_options *options, bench_run *run) {
-  server_address.sun_family = AF_UNIX;
-  strncpy(server_address.sun_path, options->address, sizeof server_address.sun_path - 1);
-  int go[2];
-  char byte;
-  if (pipe2(go, O_CLOEXEC) != 0) bench_fail("no pipe");
-  pid_t attacker = fork(); /* before there are threads */
-  if (attacker < 0) bench_fail("no process");
-  if (attacker == 0) {
-    close(go[1]);
-    if (read(go[0], &byte, 1) != 1) _exit(0);
-    attack();
-  }
+  if (!options->next) bench_fail("needs --hops 2");
+  attacker attackers[] = {attacker_new(options->address), attacker_new(options->next)}; /* before there are threads */
   tether_client *clients[CLIENTS];
   struct chain *chains = calloc((size_t)options->in_flight, sizeof *chains);
   if (!chains) bench_fail("out of memory");
@@ -243,21 +270,21 @@ static void measure(const bench_options *options, bench_run *run) {
     start(&chains[i]);
   }
   bench_sleep(0.3);
-  int64_t alone[SLICES], attacked[SLICES];
+  int64_t alone[SLICES], attacked[2][SLICES];
   for (int i = 0; i < SLICES; i++) {
     alone[i] = measure_p99(options->seconds / SLICES);
-    if (i == 0 ? write(go[1], "", 1) != 1 : kill(attacker, SIGCONT) != 0) bench_fail("no attack");
-    attacked[i] = measure_p99(options->seconds / SLICES);
-    kill(attacker, SIGSTOP); /* its connections stay */
+    for (int j = 0; j < 2; j++) {
+      attacker_go(&attackers[j]);
+      attacked[j][i] = measure_p99(options->seconds / SLICES);
+      attacker_stop(&attackers[j]);
+    }
   }
   atomic_store(&stop, true);
-  int status;
-  if (waitpid(attacker, &status, WNOHANG) != 0) bench_fail("the attack ended");
-  kill(attacker, SIGKILL);
-  (void)waitpid(attacker, &status, 0);
+  for (int j = 0; j < 2; j++) attacker_free(&attackers[j]);
   while (atomic_load(&under_way) > 0) bench_sleep(0.001);
   bench_print(run, "alone_p99_us", median(alone) / 1e3);
-  bench_print(run, "attacked_p99_us", median(attacked) / 1e3);
+  bench_print(run, "attacked_p99_us", median(attacked[0]) / 1e3);
+  bench_print(run, "beside_p99_us", median(attacked[1]) / 1e3);
   for (int i = 0; i < CLIENTS; i++) tether_client_close(clients[i]);
   free(chains);
 }

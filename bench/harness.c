@@ -344,6 +344,7 @@ int bench_main(int argc, char **argv, const bench_program *program) {
   if (atexit(clean_up) != 0) bench_fail("atexit");
   servers_start(servers, argv, &options, made.dir);
   options.address = servers[0].relay;
+  options.next = options.hops > 1 ? servers[1].relay : NULL;
   bench_run *run = bench_run_new(&options, servers[0].pid);
   program->measure(&options, run);
   servers_stop(servers, options.hops);

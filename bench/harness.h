@@ -51,7 +51,7 @@ typedef struct bench_options {
    * the server has chosen one. */
   const char *address;
   int hop;          /* a server's number in the chain, from 0 */
-  const char *next; /* the address of the next server in the chain; NULL for the last */
+  const char *next; /* the address of the next server in the chain, at the client of the second; NULL: there is none */
 } bench_options;
 
 /* A measurement under way. */
