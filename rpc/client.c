@@ -99,7 +99,7 @@ static void go_idle_locked(tether_client *client) {
 static int64_t check_idle_locked(tether_client *client, int64_t now_ns) {
   if (client->idle_timeout_ns == TETHER_FOREVER) return TETHER_FOREVER;
   if (client->idle_check_ns > now_ns) return client->idle_check_ns;
-  bool used = client->used || client->calls > 0 || client->waiters > 0;
+  bool used = client->used || client->calls > 0 || client->inside > 0;
   client->used = false;
   client->idle_check_ns = tether_time_add(now_ns, client->idle_timeout_ns);
   if (used) return client->idle_check_ns;
@@ -134,6 +134,14 @@ static bool act_locked(tether_client *client, int64_t *at_ns) {
   return true;
 }
 
+/* The last touch: a close waits for it. */
+static void leave(tether_client *client) {
+  pthread_mutex_lock(&client->mu);
+  client->inside--;
+  if (client->closing) pthread_cond_broadcast(&client->changed);
+  pthread_mutex_unlock(&client->mu);
+}
+
 void tth_client_settle(tether_client *client) {
   pthread_mutex_lock(&client->mu);
   client->unsettled = true;
@@ -153,8 +161,11 @@ void tth_client_settle(tether_client *client) {
   if (mine) client->settling = false;
   if (mine && client->closing) pthread_cond_broadcast(&client->changed);
   bool waiting = client->wait_first && !client->closing;
+  client->inside += waiting; /* an alarm has been replaced meanwhile, and nobody waits for it any more */
   pthread_mutex_unlock(&client->mu);
-  if (waiting) tth_dispatch_waiting(client);
+  if (!waiting) return;
+  tth_dispatch_waiting(client);
+  leave(client);
 }
 
 void tether_client_connect(tether_client *client) {
@@ -348,7 +359,7 @@ static bool wait_for_none(tether_client *client, int64_t deadline_ns) {
   struct timespec at = {.tv_sec = (time_t)(deadline_ns / TETHER_SEC), .tv_nsec = (long)(deadline_ns % TETHER_SEC)};
   bool in_time = true;
   pthread_mutex_lock(&client->mu);
-  while (in_time && (client->conn_count > 0 || client->calls > 0 || client->waiters > 0 || client->settling))
+  while (in_time && (client->conn_count > 0 || client->calls > 0 || client->inside > 0 || client->settling))
     in_time = pthread_cond_timedwait(&client->changed, &client->mu, &at) == 0;
   pthread_mutex_unlock(&client->mu);
   return in_time;
@@ -398,7 +409,7 @@ static tether_code wait_for(tether_client *client, const tether_ctx *ctx, tether
   tether_ctx_after_func(ctx, &after, NULL, wake_waiters, client);
   tether_code code = TETHER_OK;
   pthread_mutex_lock(&client->mu);
-  client->waiters++;
+  client->inside++;
   while ((client->state == state) != is && code == TETHER_OK) {
     code = client->closing ? TETHER_CANCELLED : tether_ctx_err(ctx);
     if (code == TETHER_OK) pthread_cond_wait(&client->changed, &client->mu);
@@ -406,10 +417,7 @@ static tether_code wait_for(tether_client *client, const tether_ctx *ctx, tether
   *now = client->state;
   pthread_mutex_unlock(&client->mu);
   tether_after_stop_wait(&after);
-  pthread_mutex_lock(&client->mu); /* the last touch: a close waits for it */
-  client->waiters--;
-  if (client->closing) pthread_cond_broadcast(&client->changed);
-  pthread_mutex_unlock(&client->mu);
+  leave(client);
   return code;
 }
 

@@ -38,7 +38,7 @@ struct tether_client {
   bool closing;
   bool settling, unsettled; /* a thread settles; it is to look once more */
   bool stalled;             /* there is no memory for the alarm: the next who wants a connection makes the attempt */
-  size_t waiters;           /* threads that wait for a state */
+  size_t inside;            /* threads that wait for a state, or send what waited for a connection */
   bool idle, used;          /* used: there was a call since it was last looked at */
   int64_t idle_check_ns;
   tth_subchannel **subchannels; /* of the addresses, in their order */

@@ -184,7 +184,7 @@ static void *wait_ready(void *data) {
 static bool is_waited_for(void *data) {
   tether_client *client = data;
   pthread_mutex_lock(&client->mu);
-  size_t waiters = client->waiters;
+  size_t waiters = client->inside;
   pthread_mutex_unlock(&client->mu);
   return waiters == 1;
 }
