@@ -172,8 +172,8 @@ static void on_trailers(tether_call *call, tth_event *event, const tether_limits
   bool cut = tether_cause_get_code(call->cause) == TETHER_CAUSE_DEADLINE;
   if (call->code == TETHER_DEADLINE_EXCEEDED && (cut || !call->message)) tth_client_call_explain(call);
   tth_client_call_record(call);
-  tth_client_call_mark_gone(call, TTH_GONE_ANSWERED,
-                            running); /* behind its row, and before anybody can see that it has ended */
+  /* Behind its row, and before anybody can see that it has ended. */
+  tth_client_call_mark_gone(call, TTH_GONE_ANSWERED, running);
   tth_client_call_complete(call);
 }
 

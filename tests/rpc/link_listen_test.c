@@ -8,56 +8,24 @@
 #include <unistd.h>
 
 #include "rpc/link_nng.h"
-#include "tests/support/link_probe.h"
-#include "tests/support/raw_peer.h"
-
-#include <setjmp.h>
-
-#include <cmocka.h>
-
-static const tth_transport *const nng = &tth_transport_nng;
-
-typedef struct fixture {
-  char dir[64];
-  char ipc_url[128];
-  char ipc_path[96];
-  tst_stderr caught;
-  tst_acceptor acceptor; /* on tcp */
-  uint16_t port;
-} fixture;
+#include "tests/support/link_test.h"
 
 static int setup(void **state) {
-  fixture *f = calloc(1, sizeof *f);
-  strcpy(f->dir, "/tmp/tether-link-XXXXXX");
-  if (!mkdtemp(f->dir)) return -1;
-  snprintf(f->ipc_path, sizeof f->ipc_path, "%s/socket", f->dir);
-  snprintf(f->ipc_url, sizeof f->ipc_url, "ipc://%s", f->ipc_path);
-  *state = f;
-  if (tst_acceptor_open(&f->acceptor, nng, "tcp://127.0.0.1:0", NULL) != TETHER_OK) return -1;
-  f->port = nng->listener_port(f->acceptor.listener);
-  return tst_stderr_catch(&f->caught) ? 0 : -1;
+  if (link_setup(state) != 0) return -1;
+  return link_listen_tcp(*state) ? 0 : -1;
 }
 
 static int teardown(void **state) {
-  fixture *f = *state;
+  link_fixture *f = *state;
   atomic_store(&tth_link_nng_greeting_timeout_ns, 10 * TETHER_SEC);
-  tst_acceptor_close(&f->acceptor);
-  tst_stderr_release(&f->caught);
-  unlink(f->ipc_path);
-  rmdir(f->dir);
-  free(f);
-  return 0;
-}
-
-static void assert_fine(tst_probe *probe) {
-  const char *complaint = atomic_load(&probe->complaint);
-  if (complaint) fail_msg("%s", complaint);
+  tst_acceptor_close(&f->on_tcp);
+  return link_teardown(state);
 }
 
 /* ---- Strangers ------------------------------------------------------------------------------ */
 
 /* A stranger that says `bytes` is closed with one line that says `text`. */
-static void stranger(fixture *f, const void *bytes, size_t len, const char *text) {
+static void stranger(link_fixture *f, const void *bytes, size_t len, const char *text) {
   int fd = raw_connect_tcp(f->port);
   assert_true(fd >= 0);
   assert_true(raw_write(fd, bytes, len));
@@ -68,7 +36,7 @@ static void stranger(fixture *f, const void *bytes, size_t len, const char *text
   char line[64];
   snprintf(line, sizeof line, "tether: tcp://127.0.0.1:%u: closed 127.0.0.1:", f->port);
   assert_int_equal(tst_stderr_lines(&f->caught, line), 1);
-  assert_int_equal(tst_counter_get(&f->acceptor.accepted), 0);
+  assert_int_equal(tst_counter_get(&f->on_tcp.accepted), 0);
 }
 
 static void http_is_closed_and_named(void **state) {
@@ -92,7 +60,7 @@ static void another_sp_protocol_is_closed_and_named(void **state) {
 static void noise_is_closed_at_its_first_wrong_byte(void **state) { stranger(*state, "\x8f", 1, "unknown protocol"); }
 
 static void half_a_greeting_and_an_end_is_closed_and_named(void **state) {
-  fixture *f = *state;
+  link_fixture *f = *state;
   uint8_t theirs[8]; /* read, so that the end is not a reset */
   int fd = raw_connect_tcp(f->port);
   assert_true(fd >= 0 && raw_write(fd, "\0SP\0", 4) && raw_read(fd, theirs, sizeof theirs));
@@ -101,7 +69,7 @@ static void half_a_greeting_and_an_end_is_closed_and_named(void **state) {
 }
 
 static void who_leaves_without_a_word_is_not_worth_a_line(void **state) {
-  fixture *f = *state;
+  link_fixture *f = *state;
   int fd = raw_connect_tcp(f->port);
   assert_true(fd >= 0);
   close(fd);
@@ -109,7 +77,7 @@ static void who_leaves_without_a_word_is_not_worth_a_line(void **state) {
 }
 
 static void a_silent_peer_is_closed_in_time(void **state) {
-  fixture *f = *state;
+  link_fixture *f = *state;
   atomic_store(&tth_link_nng_greeting_timeout_ns, 100 * TETHER_MS);
   int first = raw_connect_tcp(f->port); /* may still be under the old limit's accept */
   int fd = raw_connect_tcp(f->port);
@@ -126,13 +94,13 @@ static void a_silent_peer_is_closed_in_time(void **state) {
 /* More silent connections than are kept: the oldest go, and who greets is served at once. */
 static void a_flood_of_silent_peers_costs_only_itself(void **state) {
   enum { FLOOD = 400 };
-  fixture *f = *state;
+  link_fixture *f = *state;
   int fds[FLOOD];
   for (int i = 0; i < FLOOD; i++) assert_true((fds[i] = raw_connect_tcp(f->port)) >= 0);
   int fd = raw_connect_tcp(f->port);
   int64_t start_ns = tst_now_ns();
   assert_true(fd >= 0 && raw_greet(fd));
-  tth_link *link = tst_acceptor_take(&f->acceptor);
+  tth_link *link = tst_acceptor_take(&f->on_tcp);
   assert_non_null(link);
   assert_true(tst_now_ns() - start_ns < 5 * TETHER_SEC); /* not after their 10 s */
   assert_true(raw_is_closed(fds[0]));
@@ -145,11 +113,11 @@ static void a_flood_of_silent_peers_costs_only_itself(void **state) {
 /* ---- Framing, byte by byte ------------------------------------------------------------------ */
 
 /* A started probe whose peer is a raw socket. */
-static int raw_probe(fixture *f, tst_probe *probe) {
+static int raw_probe(link_fixture *f, tst_probe *probe) {
   int fd = raw_connect_tcp(f->port);
   assert_true(fd >= 0 && raw_greet(fd));
   tst_probe_init(probe);
-  tth_link *link = tst_acceptor_take(&f->acceptor);
+  tth_link *link = tst_acceptor_take(&f->on_tcp);
   assert_non_null(link);
   tst_probe_start(probe, link);
   return fd;
@@ -231,7 +199,7 @@ static void an_absurd_length_closes_the_link(void **state) {
 
 static void a_wrong_leading_byte_on_ipc_closes_the_link(void **state) {
   static const uint8_t header[] = {2, 0, 0, 0, 0, 0, 0, 0, 1, 'x'};
-  fixture *f = *state;
+  link_fixture *f = *state;
   tst_acceptor acceptor;
   tst_probe probe;
   tst_probe_init(&probe);
@@ -259,7 +227,7 @@ static void assert_dial_fails(const char *url, int64_t timeout_ns, const char *e
 }
 
 static void refusals_silence_and_strangers_fail_an_attempt_with_the_reason(void **state) {
-  fixture *f = *state;
+  link_fixture *f = *state;
   char url[64];
   uint16_t port;
   assert_dial_fails(f->ipc_url, TETHER_SEC, "connection refused"); /* no such file */
@@ -348,7 +316,7 @@ static void urls_that_cannot_work_are_refused_with_the_reason(void **state) {
        "too long"},
       {"tls+tcp://localhost:80", "no TLS options"},
   };
-  fixture *f = *state;
+  link_fixture *f = *state;
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     tth_dialer *dialer = NULL;
     assert_int_equal(nng->dialer_new(bad[i].url, NULL, &dialer), TETHER_INVALID_ARGUMENT);
@@ -360,7 +328,7 @@ static void urls_that_cannot_work_are_refused_with_the_reason(void **state) {
 /* ---- Listening ------------------------------------------------------------------------------ */
 
 static void a_bound_address_is_unavailable(void **state) {
-  fixture *f = *state;
+  link_fixture *f = *state;
   char url[64];
   tst_acceptor second, first;
   snprintf(url, sizeof url, "tcp://127.0.0.1:%u", f->port);
@@ -377,7 +345,7 @@ static void a_bound_address_is_unavailable(void **state) {
 }
 
 static void a_plain_file_is_not_taken_for_a_dead_socket(void **state) {
-  fixture *f = *state;
+  link_fixture *f = *state;
   struct stat status;
   tst_acceptor acceptor;
   FILE *file = fopen(f->ipc_path, "w");
@@ -391,12 +359,12 @@ static void a_plain_file_is_not_taken_for_a_dead_socket(void **state) {
 
 static void freeing_a_listener_ends_strangers_and_leaves_accepted_links(void **state) {
   static const uint8_t message[] = {0, 0, 0, 0, 0, 0, 0, 1, 0};
-  fixture *f = *state;
+  link_fixture *f = *state;
   tst_probe probe;
   int fd = raw_probe(f, &probe), silent = raw_connect_tcp(f->port);
   assert_true(silent >= 0);
-  nng->listener_free(f->acceptor.listener);
-  f->acceptor.listener = NULL;
+  nng->listener_free(f->on_tcp.listener);
+  f->on_tcp.listener = NULL;
   assert_true(raw_is_closed(silent));
   close(silent);
   assert_true(raw_write(fd, message, sizeof message));
@@ -407,7 +375,7 @@ static void freeing_a_listener_ends_strangers_and_leaves_accepted_links(void **s
 
 /* Connections that arrive while the listener is being freed are accepted or closed, never forgotten. */
 static void freeing_a_listener_under_load_leaks_nothing(void **state) {
-  fixture *f = *state;
+  link_fixture *f = *state;
   for (int i = 0; i < 50; i++) {
     tst_acceptor acceptor;
     int fds[8];
@@ -460,7 +428,7 @@ static void cycle(const char *url, int count) {
 }
 
 static void a_thousand_connections_leave_no_descriptor_and_no_thread(void **state) {
-  fixture *f = *state;
+  link_fixture *f = *state;
   cycle(f->ipc_url, 1);
   usage before = {count_entries("/proc/self/fd"), count_entries("/proc/self/task")};
   cycle(f->ipc_url, 600);

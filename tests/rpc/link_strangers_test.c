@@ -8,50 +8,24 @@
 #include <unistd.h>
 
 #include "rpc/link_nng.h"
-#include "tests/support/link_probe.h"
-#include "tests/support/raw_peer.h"
-
-#include <setjmp.h>
-
-#include <cmocka.h>
-
-static const tth_transport *const nng = &tth_transport_nng;
-
-typedef struct fixture {
-  char dir[64];
-  char ipc_url[128];
-  char ipc_path[96];
-  tst_stderr caught;
-  tst_acceptor on_ipc, on_tcp;
-  uint16_t port;
-} fixture;
+#include "tests/support/link_test.h"
 
 static int setup(void **state) {
-  fixture *f = calloc(1, sizeof *f);
-  strcpy(f->dir, "/tmp/tether-link-XXXXXX");
-  if (!mkdtemp(f->dir)) return -1;
-  snprintf(f->ipc_path, sizeof f->ipc_path, "%s/socket", f->dir);
-  snprintf(f->ipc_url, sizeof f->ipc_url, "ipc://%s", f->ipc_path);
-  *state = f;
+  if (link_setup(state) != 0) return -1;
+  link_fixture *f = *state;
   if (tst_acceptor_open(&f->on_ipc, nng, f->ipc_url, NULL) != TETHER_OK) return -1;
-  if (tst_acceptor_open(&f->on_tcp, nng, "tcp://127.0.0.1:0", NULL) != TETHER_OK) return -1;
-  f->port = nng->listener_port(f->on_tcp.listener);
-  return tst_stderr_catch(&f->caught) ? 0 : -1;
+  return link_listen_tcp(f) ? 0 : -1;
 }
 
 static int teardown(void **state) {
-  fixture *f = *state;
+  link_fixture *f = *state;
   tst_acceptor_close(&f->on_ipc);
   tst_acceptor_close(&f->on_tcp);
-  tst_stderr_release(&f->caught);
-  unlink(f->ipc_path);
-  rmdir(f->dir);
-  free(f);
-  return 0;
+  return link_teardown(state);
 }
 
 /* One that speaks, or not, and leaves at once. */
-static bool fail_once(fixture *f, bool ipc, int how) {
+static bool fail_once(link_fixture *f, bool ipc, int how) {
   int fd = ipc ? raw_connect_ipc(f->ipc_path) : raw_connect_tcp(f->port);
   if (fd < 0) return false;
   bool said = how % 3 == 0 ? raw_write(fd, "GET / HTTP/1.1\r\n\r\n", 18) : how % 3 == 2 || raw_write(fd, "\0SP\0", 4);
@@ -60,14 +34,14 @@ static bool fail_once(fixture *f, bool ipc, int how) {
 }
 
 /* Until accepting goes in rounds; it does so for two seconds then. */
-static void fail_often(fixture *f, bool ipc) {
+static void fail_often(link_fixture *f, bool ipc) {
   for (int i = 0; i < 100; i++) assert_true(fail_once(f, ipc, 3 * i));
   int fd = ipc ? raw_connect_ipc(f->ipc_path) : raw_connect_tcp(f->port);
   assert_true(fd >= 0 && raw_write(fd, "x", 1) && raw_is_closed(fd)); /* behind all of them */
   close(fd);
 }
 
-static void assert_served(fixture *f, bool ipc, bool in_pieces) {
+static void assert_served(link_fixture *f, bool ipc, bool in_pieces) {
   static const uint8_t greeting[8] = {0, 'S', 'P', 0, 0, 0x10, 0, 0};
   uint8_t theirs[8];
   int fd = ipc ? raw_connect_ipc(f->ipc_path) : raw_connect_tcp(f->port);
@@ -86,7 +60,7 @@ static void assert_served(fixture *f, bool ipc, bool in_pieces) {
 }
 
 static void who_greets_between_strangers_that_fail_often_is_served(void **state) {
-  fixture *f = *state;
+  link_fixture *f = *state;
   for (int ipc = 0; ipc < 2; ipc++) {
     fail_often(f, ipc);
     for (size_t i = 0; i < 4; i++) assert_served(f, ipc, i % 2);
@@ -94,7 +68,7 @@ static void who_greets_between_strangers_that_fail_often_is_served(void **state)
 }
 
 typedef struct flood {
-  fixture *f;
+  link_fixture *f;
   atomic_bool stop;
   _Atomic unsigned failed;
 } flood;
@@ -124,7 +98,7 @@ static void a_flood_of_strangers_that_fail_delays_who_greets_for_a_moment_only(v
 
 /* In the middle of a round or between two. */
 static void freeing_a_listener_ends_its_rounds(void **state) {
-  fixture *f = *state;
+  link_fixture *f = *state;
   for (int i = 0; i < 10; i++) {
     fail_often(f, true);
     for (int j = 0; j < 10 * i; j++) assert_true(fail_once(f, true, j));

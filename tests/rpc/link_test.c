@@ -9,51 +9,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tests/support/link_probe.h"
-#include "tests/support/raw_peer.h"
-
-#include <setjmp.h>
-
-#include <cmocka.h>
+#include "tests/support/link_test.h"
 
 #define LARGE ((size_t)500 * 1000)
 
-static const tth_transport *const nng = &tth_transport_nng;
+static const char *url_of(const link_fixture *f, bool ipc) { return ipc ? f->ipc_url : "tcp://127.0.0.1:0"; }
 
-typedef struct fixture {
-  char dir[64];
-  char ipc_url[128];
-  char ipc_path[96];
-  tst_stderr caught;
-} fixture;
-
-static int setup(void **state) {
-  fixture *f = calloc(1, sizeof *f);
-  strcpy(f->dir, "/tmp/tether-link-XXXXXX");
-  if (!mkdtemp(f->dir)) return -1;
-  snprintf(f->ipc_path, sizeof f->ipc_path, "%s/socket", f->dir);
-  snprintf(f->ipc_url, sizeof f->ipc_url, "ipc://%s", f->ipc_path);
-  *state = f;
-  return tst_stderr_catch(&f->caught) ? 0 : -1;
-}
-
-static int teardown(void **state) {
-  fixture *f = *state;
-  tst_stderr_release(&f->caught);
-  unlink(f->ipc_path);
-  rmdir(f->dir);
-  free(f);
-  return 0;
-}
-
-static const char *url_of(const fixture *f, bool ipc) { return ipc ? f->ipc_url : "tcp://127.0.0.1:0"; }
-
-static void assert_fine(tst_probe *probe) {
-  const char *complaint = atomic_load(&probe->complaint);
-  if (complaint) fail_msg("%s", complaint);
-}
-
-static void connect_pair(const fixture *f, bool ipc, tst_probe *client, tst_probe *server) {
+static void connect_pair(const link_fixture *f, bool ipc, tst_probe *client, tst_probe *server) {
   tst_probe_init(client);
   tst_probe_init(server);
   const char *failure = tst_connect(nng, url_of(f, ipc), NULL, NULL, client, server);
@@ -71,7 +33,7 @@ static void end_pair(tst_probe *client, tst_probe *server) {
 
 /* ---- Ourselves ------------------------------------------------------------------------------ */
 
-static void carry(fixture *f, bool ipc) {
+static void carry(link_fixture *f, bool ipc) {
   static const size_t sizes[] = {1, 7, 8, 9, 100, 4096, 16384, 65536, 100000, TTH_BATCH_MAX};
   tst_probe client, server;
   connect_pair(f, ipc, &client, &server);
@@ -139,7 +101,7 @@ static void pair_open(pair_peer *peer) {
 }
 
 /* A pair socket and a link of ours, connected. */
-static void marry(fixture *f, bool ipc, bool socket_dials, pair_peer *peer, tst_probe *probe) {
+static void marry(link_fixture *f, bool ipc, bool socket_dials, pair_peer *peer, tst_probe *probe) {
   char url[128];
   int port;
   tst_probe_init(probe);
@@ -183,7 +145,7 @@ static void exchange(pair_peer *peer, tst_probe *probe) {
   assert_fine(probe);
 }
 
-static void pair_case(fixture *f, bool ipc, bool socket_dials, bool socket_closes_first) {
+static void pair_case(link_fixture *f, bool ipc, bool socket_dials, bool socket_closes_first) {
   pair_peer peer;
   tst_probe probe;
   marry(f, ipc, socket_dials, &peer, &probe);
@@ -276,7 +238,7 @@ static void closing_beside_traffic_ends_both_links(void **state) {
 
 /* A send that the peer never reads must not keep a link from closing. */
 static void a_link_can_be_closed_while_a_send_is_stuck(void **state) {
-  fixture *f = *state;
+  link_fixture *f = *state;
   for (int i = 0; i < 2; i++) {
     tst_acceptor acceptor;
     tst_probe probe;
@@ -298,7 +260,7 @@ static void a_link_can_be_closed_while_a_send_is_stuck(void **state) {
 }
 
 static void closing_twice_or_before_start_ends_once(void **state) {
-  fixture *f = *state;
+  link_fixture *f = *state;
   tst_acceptor acceptor;
   tth_dialer *dialer;
   tst_probe probe;
@@ -326,7 +288,7 @@ static void closing_twice_or_before_start_ends_once(void **state) {
 
 /* What a peer has said before it closes is received even if our send to it fails meanwhile. */
 static void a_failed_send_does_not_lose_what_the_peer_said_last(void **state) {
-  fixture *f = *state;
+  link_fixture *f = *state;
   static const uint8_t message[] = {1, 0, 0, 0, 0, 0, 0, 0, 3, 'a', 'b', 'c'};
   tst_acceptor acceptor;
   tst_probe probe;
@@ -379,7 +341,7 @@ static tth_link *dial_until_there(tth_dialer *dialer) {
 }
 
 static void a_killed_peer_closes_the_link(void **state) {
-  fixture *f = *state;
+  link_fixture *f = *state;
   tst_probe probe;
   tth_dialer *dialer;
   pid_t child = fork();
@@ -410,21 +372,23 @@ static void a_killed_peer_closes_the_link(void **state) {
 int main(int argc, char **argv) {
   if (argc > 1) return child_main(argv[1]);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(batches_of_all_sizes_arrive_whole_and_in_order_over_ipc, setup, teardown),
-      cmocka_unit_test_setup_teardown(batches_of_all_sizes_arrive_whole_and_in_order_over_tcp, setup, teardown),
-      cmocka_unit_test_setup_teardown(many_small_batches_arrive, setup, teardown),
-      cmocka_unit_test_setup_teardown(peers_have_names, setup, teardown),
-      cmocka_unit_test_setup_teardown(a_pair_socket_can_dial_us_over_ipc, setup, teardown),
-      cmocka_unit_test_setup_teardown(a_pair_socket_can_dial_us_over_tcp, setup, teardown),
-      cmocka_unit_test_setup_teardown(we_can_dial_a_pair_socket_over_ipc, setup, teardown),
-      cmocka_unit_test_setup_teardown(we_can_dial_a_pair_socket_over_tcp, setup, teardown),
-      cmocka_unit_test_setup_teardown(a_link_may_be_freed_inside_closed, setup, teardown),
-      cmocka_unit_test_setup_teardown(a_link_may_be_closed_inside_received, setup, teardown),
-      cmocka_unit_test_setup_teardown(closing_beside_traffic_ends_both_links, setup, teardown),
-      cmocka_unit_test_setup_teardown(a_link_can_be_closed_while_a_send_is_stuck, setup, teardown),
-      cmocka_unit_test_setup_teardown(closing_twice_or_before_start_ends_once, setup, teardown),
-      cmocka_unit_test_setup_teardown(a_failed_send_does_not_lose_what_the_peer_said_last, setup, teardown),
-      cmocka_unit_test_setup_teardown(a_killed_peer_closes_the_link, setup, teardown),
+      cmocka_unit_test_setup_teardown(batches_of_all_sizes_arrive_whole_and_in_order_over_ipc, link_setup,
+                                      link_teardown),
+      cmocka_unit_test_setup_teardown(batches_of_all_sizes_arrive_whole_and_in_order_over_tcp, link_setup,
+                                      link_teardown),
+      cmocka_unit_test_setup_teardown(many_small_batches_arrive, link_setup, link_teardown),
+      cmocka_unit_test_setup_teardown(peers_have_names, link_setup, link_teardown),
+      cmocka_unit_test_setup_teardown(a_pair_socket_can_dial_us_over_ipc, link_setup, link_teardown),
+      cmocka_unit_test_setup_teardown(a_pair_socket_can_dial_us_over_tcp, link_setup, link_teardown),
+      cmocka_unit_test_setup_teardown(we_can_dial_a_pair_socket_over_ipc, link_setup, link_teardown),
+      cmocka_unit_test_setup_teardown(we_can_dial_a_pair_socket_over_tcp, link_setup, link_teardown),
+      cmocka_unit_test_setup_teardown(a_link_may_be_freed_inside_closed, link_setup, link_teardown),
+      cmocka_unit_test_setup_teardown(a_link_may_be_closed_inside_received, link_setup, link_teardown),
+      cmocka_unit_test_setup_teardown(closing_beside_traffic_ends_both_links, link_setup, link_teardown),
+      cmocka_unit_test_setup_teardown(a_link_can_be_closed_while_a_send_is_stuck, link_setup, link_teardown),
+      cmocka_unit_test_setup_teardown(closing_twice_or_before_start_ends_once, link_setup, link_teardown),
+      cmocka_unit_test_setup_teardown(a_failed_send_does_not_lose_what_the_peer_said_last, link_setup, link_teardown),
+      cmocka_unit_test_setup_teardown(a_killed_peer_closes_the_link, link_setup, link_teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
