@@ -84,9 +84,19 @@ static int on_progress(void *data, curl_off_t a, curl_off_t b, curl_off_t c, cur
   return is_over(data); /* not 0: aborts the request */
 }
 
-static CURL *open_curl(otlp_exporter *exporter) {
-  CURL *curl = curl_easy_init();
-  if (!curl) return NULL;
+static void close_curl(otlp_exporter *exporter) {
+  curl_easy_cleanup(exporter->curl);
+  curl_share_cleanup(exporter->connections);
+}
+
+static bool open_curl(otlp_exporter *exporter) {
+  CURL *curl = exporter->curl = curl_easy_init();
+  exporter->connections = curl_share_init();
+  if (!curl || !exporter->connections ||
+      curl_share_setopt(exporter->connections, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT) != CURLSHE_OK) {
+    close_curl(exporter);
+    return false;
+  }
   curl_easy_setopt(curl, CURLOPT_URL, exporter->config->url);
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, exporter->config->headers);
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -96,26 +106,34 @@ static CURL *open_curl(otlp_exporter *exporter) {
   curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
   curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
   curl_easy_setopt(curl, CURLOPT_XFERINFODATA, exporter);
-  return curl;
+  return true;
 }
 
-static outcome judge(otlp_exporter *exporter, CURLcode error, char *why, size_t size) {
+static outcome judge(CURL *curl, CURLcode error, char *why, size_t size) {
   long status = 0;
   if (error != CURLE_OK) {
     snprintf(why, size, "%s", curl_easy_strerror(error));
     return AGAIN;
   }
-  curl_easy_getinfo(exporter->curl, CURLINFO_RESPONSE_CODE, &status);
+  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
   snprintf(why, size, "HTTP status %ld", status);
   if (status >= 200 && status < 300) return TAKEN;
   return status == 408 || status == 429 || (status >= 502 && status <= 504) ? AGAIN : REFUSED;
 }
 
+/* Each request has a handle of its own, and the connection from the one before: a libcurl before 8.2 that meets a
+ * folded line in front of a reused handle's first header writes to what it has freed (curl issue 11101). */
 static outcome post(otlp_exporter *exporter, const char *body) {
-  char why[128];
-  curl_easy_setopt(exporter->curl, CURLOPT_POSTFIELDS, body);
-  curl_easy_setopt(exporter->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(body));
-  outcome result = judge(exporter, curl_easy_perform(exporter->curl), why, sizeof why);
+  char why[128] = "out of memory";
+  CURL *curl = curl_easy_duphandle(exporter->curl);
+  outcome result = AGAIN;
+  if (curl) {
+    curl_easy_setopt(curl, CURLOPT_SHARE, exporter->connections);
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(body));
+    result = judge(curl, curl_easy_perform(curl), why, sizeof why);
+  }
+  curl_easy_cleanup(curl);
   bool failed = result != TAKEN;
   if (failed && !exporter->failing)
     fprintf(stderr, "tether-otlp: no spans can be sent to %s: %s\n", exporter->config->url, why);
@@ -174,8 +192,7 @@ tether_code tth_otlp_exporter_open(otlp_exporter *exporter, const otlp_config *c
   pthread_condattr_t monotonic;
   exporter->config = config;
   exporter->last_next = &exporter->first;
-  exporter->curl = open_curl(exporter);
-  if (!exporter->curl) return TETHER_RESOURCE_EXHAUSTED;
+  if (!open_curl(exporter)) return TETHER_RESOURCE_EXHAUSTED;
   pthread_mutex_init(&exporter->mu, NULL);
   pthread_condattr_init(&monotonic);
   pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -184,7 +201,7 @@ tether_code tth_otlp_exporter_open(otlp_exporter *exporter, const otlp_config *c
   if (start_thread(exporter)) return TETHER_OK;
   pthread_cond_destroy(&exporter->changed);
   pthread_mutex_destroy(&exporter->mu);
-  curl_easy_cleanup(exporter->curl);
+  close_curl(exporter);
   return TETHER_RESOURCE_EXHAUSTED;
 }
 
@@ -197,5 +214,5 @@ void tth_otlp_exporter_close(otlp_exporter *exporter) {
   pthread_join(exporter->thread, NULL);
   pthread_cond_destroy(&exporter->changed);
   pthread_mutex_destroy(&exporter->mu);
-  curl_easy_cleanup(exporter->curl);
+  close_curl(exporter);
 }

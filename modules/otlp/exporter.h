@@ -22,7 +22,8 @@ typedef struct otlp_exporter {
   int64_t close_ns; /* when closing gives up; written before `closing` is */
 
   /* the thread's */
-  CURL *curl;
+  CURL *curl; /* each request's is made after it */
+  CURLSH *connections;
   bool failing; /* the last request failed, which was reported */
 } otlp_exporter;
 

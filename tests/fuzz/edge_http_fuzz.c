@@ -24,6 +24,7 @@
 #define ANSWER_MOST ((size_t)1024 * 1024)
 #define ROUNDS_MOST 1000
 #define LATER_MOST 16
+#define LONG_MOST 16
 
 /* The service's manner. */
 enum { FAILS = 1, CODE = 15 << 1, CUTS_SUMMARY = 32 };
@@ -64,6 +65,7 @@ typedef struct answering {
 } answering;
 static answering answers[LATER_MOST];
 static char long_text[50000];
+static int long_hits; /* so many have been sent: what an input gets fits into ANSWER_MOST */
 
 static tether_code finish(tether_call *call) {
   return manner & FAILS ? tether_call_fail(call, (tether_code)((manner & CODE) >> 1), "%s", "on purpose") : TETHER_OK;
@@ -73,13 +75,14 @@ static tether_code finish(tether_call *call) {
 static void go_on(answering *a) {
   Search__V1__Hit hit = SEARCH__V1__HIT__INIT;
   Search__V1__SearchSummary summary = SEARCH__V1__SEARCH_SUMMARY__INIT;
-  hit.summary = fate & LONG_HITS ? long_text : (char *)"short";
   bool done = true;
   tether_code code = TETHER_OK;
   while (!a->waits && a->hits >= 0 && code == TETHER_OK) {
     Search__V1__SearchStreamReply part = SEARCH__V1__SEARCH_STREAM_REPLY__INIT;
     part.part_case =
         a->hits ? SEARCH__V1__SEARCH_STREAM_REPLY__PART_HIT : SEARCH__V1__SEARCH_STREAM_REPLY__PART_SUMMARY;
+    bool is_long = a->hits && fate & LONG_HITS && long_hits < LONG_MOST;
+    hit.summary = is_long ? long_text : (char *)"short";
     if (a->hits)
       part.hit = &hit;
     else
@@ -87,6 +90,7 @@ static void go_on(answering *a) {
     if (a->hits == 0 && (manner & (FAILS | CUTS_SUMMARY))) break;
     code = tether_call_try_send(a->call, &part.base, &done);
     if (code == TETHER_OK && !done) return;
+    long_hits += is_long;
     a->hits--;
   }
   if (a->waits) return;
@@ -336,6 +340,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
   manner = fuzz_byte(&in);
   size_t first = (size_t)fuzz_byte(&in) * 4;
   fate = fuzz_byte(&in);
+  long_hits = 0;
   struct client client = {.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), .reads = (fate & IS_SLOW) != IS_SLOW};
   if (first == 0 || first > in.left) first = in.left;
   FUZZ_CHECK(client.fd >= 0 && connect(client.fd, (struct sockaddr *)&address, address_len) == 0);

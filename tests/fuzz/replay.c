@@ -1,5 +1,6 @@
 /* Runs a fuzz target on every file of the folders given: what fuzzing found once is a test ever after. Each file is
- * named before it is run, so that the last name is the one that broke something. */
+ * named before it is run, so that the last name is the one that broke something, and they run in the order of their
+ * names: a few need what those before them have left. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,18 +25,21 @@ static void run(const char *folder, const char *name) {
   free(input);
 }
 
+static int is_input(const struct dirent *entry) { return entry->d_name[0] != '.'; }
+
 int main(int argc, char **argv) {
   unsigned files = 0;
   if (LLVMFuzzerInitialize) LLVMFuzzerInitialize(&argc, &argv);
   for (int i = 1; i < argc; i++) {
-    DIR *folder = opendir(argv[i]);
-    if (!folder) fuzz_fail("%s: cannot be read", argv[i]);
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-      if (entry->d_name[0] == '.') continue;
-      run(argv[i], entry->d_name);
+    struct dirent **entries;
+    int count = scandir(argv[i], &entries, is_input, alphasort);
+    if (count < 0) fuzz_fail("%s: cannot be read", argv[i]);
+    for (int j = 0; j < count; j++) {
+      run(argv[i], entries[j]->d_name);
       files++;
+      free(entries[j]);
     }
-    closedir(folder);
+    free(entries);
   }
   printf("%u inputs\n", files);
   return files == 0;

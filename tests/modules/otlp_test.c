@@ -208,6 +208,19 @@ static void a_whole_batch_does_not_wait_for_the_delay(void **state) {
   assert_true(collector_wait_spans(&c, 4));
 }
 
+static void batches_go_over_one_connection(void **state) {
+  (void)state;
+  atomic_store(&c.keeps, true);
+  open_all();
+  for (int i = 1; i <= 3; i++) {
+    call(TETHER_OK);
+    assert_true(collector_wait_spans(&c, 2 * (size_t)i));
+  }
+  close_otlp();
+  assert_true(atomic_load(&c.requests) >= 3);
+  assert_int_equal(atomic_load(&c.connections), 1);
+}
+
 /* ---- The environment ----------------------------------------------------------------------- */
 
 static void it_is_off_unless_asked_for(void **state) {
@@ -465,6 +478,7 @@ int main(void) {
       CASE(a_span_of_something_else_is_sent_as_given),
       CASE(what_waits_is_sent_at_close),
       CASE(a_whole_batch_does_not_wait_for_the_delay),
+      CASE(batches_go_over_one_connection),
       CASE(it_is_off_unless_asked_for),
       CASE(an_endpoint_that_is_no_url_is_refused),
       CASE(the_traces_endpoint_is_used_as_it_is),

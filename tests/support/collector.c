@@ -103,18 +103,21 @@ static void take(collector *c, const char *body, size_t len, int status) {
   atomic_fetch_add(&c->requests, 1);
 }
 
-static void serve(collector *c, int fd) {
+/* One request; whether another may follow. */
+static bool serve(collector *c, int fd) {
   char buf[16384], reply[128];
   long have = read_head(c, fd, buf, sizeof buf);
   size_t len;
   char *body = have >= 0 ? read_body(c, fd, buf, (size_t)have, &len) : NULL;
-  if (!body) return;
+  if (!body) return false;
   int status = atomic_load(&c->status);
   take(c, body, len, status);
   free(body);
   while (atomic_load(&c->silent) && !atomic_load(&c->closing)) usleep(TICK_MS * 1000);
-  int n = snprintf(reply, sizeof reply, "HTTP/1.1 %d X\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}", status);
-  if (send(fd, reply, (size_t)n, MSG_NOSIGNAL) < 0) return;
+  bool keeps = atomic_load(&c->keeps);
+  int n = snprintf(reply, sizeof reply, "HTTP/1.1 %d X\r\n%sContent-Length: 2\r\n\r\n{}", status,
+                   keeps ? "" : "Connection: close\r\n");
+  return send(fd, reply, (size_t)n, MSG_NOSIGNAL) == n && keeps;
 }
 
 static void *run(void *data) {
@@ -122,7 +125,8 @@ static void *run(void *data) {
   while (readable(c, c->fd)) {
     int fd = accept(c->fd, NULL, NULL);
     if (fd < 0) continue;
-    serve(c, fd);
+    atomic_fetch_add(&c->connections, 1);
+    while (serve(c, fd)) continue;
     close(fd);
   }
   return NULL;

@@ -14,7 +14,9 @@ typedef struct collector {
   pthread_t thread;
   atomic_int status;   /* of its replies; first 200 */
   atomic_bool silent;  /* it takes requests and does not answer before this is false again, or it closes */
+  atomic_bool keeps;   /* it takes further requests on a connection, and no other connection meanwhile */
   atomic_int requests; /* received whole */
+  atomic_int connections;
   atomic_bool closing;
   pthread_mutex_t mu;
   /* under mu */
