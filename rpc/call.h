@@ -29,7 +29,7 @@ enum {
 /* What became of a client call's stream. */
 enum {
   TTH_GONE_NOT_YET = 0, /* it has one, or may get one */
-  TTH_GONE_UNSENT,      /* it never had one that left */
+  TTH_GONE_UNSENT,      /* it never had one that left, or that was accepted */
   TTH_GONE_ANSWERED,
   TTH_GONE_LOST,
 };

@@ -220,6 +220,12 @@ void tth_client_count(tether_client *client, tether_code code, bool sent, bool a
   if (sent && again) atomic_fetch_add_explicit(&client->retries, 1, memory_order_relaxed);
 }
 
+void tth_client_count_unaccepted(tether_client *client, tether_code code, bool again) {
+  atomic_fetch_sub_explicit(&client->ended[code], 1, memory_order_relaxed);
+  if (again) atomic_fetch_sub_explicit(&client->retries, 1, memory_order_relaxed);
+  atomic_fetch_add_explicit(&client->unsent, 1, memory_order_relaxed);
+}
+
 void tether_client_get_stats(tether_client *client, tether_client_stats *stats) {
   for (size_t i = 0; i < TETHER_CODES; i++) stats->ended[i] = atomic_load(&client->ended[i]);
   stats->unsent = atomic_load(&client->unsent);

@@ -95,6 +95,8 @@ TETHER_MUST_USE tether_call *tth_client_call_refused(const tether_method *method
 
 /* Counts an ended call, or an ended attempt of one. `again`: an earlier attempt of the same call had left. */
 void tth_client_count(tether_client *client, tether_code code, bool sent, bool again);
+/* One that was counted as sent was not accepted. */
+void tth_client_count_unaccepted(tether_client *client, tether_code code, bool again);
 
 /* One call less. */
 void tth_client_call_gone(tether_client *client);

@@ -103,10 +103,20 @@ static void correct_verdict(tether_call *call, uint32_t stream, uint32_t told) {
   tth_conn_unlock(call->conn);
 }
 
+/* Nobody has seen the call: neither side counts it. */
+static bool is_unaccepted(const Tether__V1__Trailers *trailers) {
+  return trailers && trailers->unaccepted && trailers->code == TETHER_UNAVAILABLE;
+}
+
 /* TRAILERS of a call that has ended, or is just being ended, in another way. */
 static void on_late_trailers(tether_call *call, uint32_t stream, const Tether__V1__Trailers *trailers) {
   tether_call_wait(call); /* whoever ends it is about to publish */
   if (!trailers) return;
+  if (is_unaccepted(trailers)) {
+    bool again = call->c.retrying && atomic_load(&call->c.retrying->left) > 0;
+    tth_client_count_unaccepted(call->c.client, call->code, again);
+    return;
+  }
   correct_verdict(call, stream, trailers->code);
   if (!trailers->has_ledger) return;
   call->c.late_hop = trailers->ledger;
@@ -138,11 +148,12 @@ static void on_trailers(tether_call *call, tth_event *event, const tether_limits
     code = TETHER_RESOURCE_EXHAUSTED;
     snprintf(why, sizeof why, "the trailers are larger than the limit");
   }
-  if (trailers && trailers->unaccepted && tth_dispatch_refused(call, &event->kept)) return;
+  if (is_unaccepted(trailers) && tth_dispatch_refused(call, &event->kept)) return;
+  uint32_t gone = is_unaccepted(trailers) ? TTH_GONE_UNSENT : TTH_GONE_ANSWERED;
   uint32_t running = trailers && trailers->has_running ? trailers->running : 0;
   if (!tth_call_try_end(call)) {
     on_late_trailers(call, event->stream_id, trailers);
-    tth_client_call_mark_gone(call, TTH_GONE_ANSWERED, running);
+    tth_client_call_mark_gone(call, gone, running);
     return;
   }
   /* Not as it came: a cancel or the deadline, on any thread, may have ended the call since for its interceptors. */
@@ -165,7 +176,7 @@ static void on_trailers(tether_call *call, tth_event *event, const tether_limits
     tth_call_set_message(call, why);
   }
   if (trailers) correct_verdict(call, event->stream_id, trailers->code);
-  if (call->c.retrying) tth_client_call_mark_gone(call, TTH_GONE_ANSWERED, running); /* the attempt, to begin with */
+  if (call->c.retrying) tth_client_call_mark_gone(call, gone, running); /* the attempt, to begin with */
   /* What the server said, and not what became of it here. */
   if (trailers && trailers->code == (uint32_t)call->code && tth_retrying_ended(call)) return;
   /* Unless it is a handler's own status, with a text of its own. */
@@ -173,7 +184,7 @@ static void on_trailers(tether_call *call, tth_event *event, const tether_limits
   if (call->code == TETHER_DEADLINE_EXCEEDED && (cut || !call->message)) tth_client_call_explain(call);
   tth_client_call_record(call);
   /* Behind its row, and before anybody can see that it has ended. */
-  tth_client_call_mark_gone(call, TTH_GONE_ANSWERED, running);
+  tth_client_call_mark_gone(call, gone, running);
   tth_client_call_complete(call);
 }
 

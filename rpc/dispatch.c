@@ -256,11 +256,13 @@ static bool take_back(tth_conn *conn, bool queued, uint32_t last_stream) {
   if (call) detached = tth_client_call_detach_locked(call);
   tth_conn_unlock(conn);
   if (!call) return false;
-  if (detached)
+  if (detached) {
     tth_dispatch_again(call, out);
-  else
+  } else {
     tth_out_free(out);
-  if (!detached) tth_client_call_fail(call, TETHER_UNAVAILABLE, "the call was taken off too many connections", NULL);
+    tth_client_call_dropped(call);
+    tth_client_call_fail(call, TETHER_UNAVAILABLE, "the call was taken off too many connections", NULL);
+  }
   tether_call_unref(call);
   return true;
 }

@@ -176,10 +176,24 @@ static void on_verdict(tether_server *server, tth_conn *conn, tether_code from, 
   pthread_mutex_unlock(&book->mu);
 }
 
+/* One that was cancelled before it came is a call that was answered; one that was not accepted never came. */
+static void on_refused(tether_server *server, tth_conn *conn, tether_code code) {
+  if (code == TETHER_UNAVAILABLE) {
+    atomic_fetch_add_explicit(&server->unaccepted, 1, memory_order_relaxed);
+    return;
+  }
+  tth_book *book = book_of(server, conn);
+  pthread_mutex_lock(&book->mu);
+  book->ended[code]++;
+  tth_conn_node_of(conn)->answered[code]++;
+  pthread_mutex_unlock(&book->mu);
+}
+
 static void on_event(void *owner, tth_conn *conn, tth_event *event) {
   tether_server *server = owner;
   if (event->type == TTH_EVENT_HELLO) tth_intercept_connected(server->interceptors, conn, true);
   if (event->type == TTH_EVENT_VERDICT) on_verdict(server, conn, event->from, event->to);
+  if (event->type == TTH_EVENT_REFUSED) on_refused(server, conn, event->to);
   if (event->type == TTH_EVENT_DRAINED) {
     pthread_mutex_lock(&server->mu);
     drained_locked(server, conn);
@@ -351,6 +365,7 @@ tether_code tether_server_get_stats(tether_server *server, const char *path, tet
     pthread_mutex_unlock(&book->mu);
   }
   if (!path) sum.connections = (uint32_t)server->conn_count;
+  if (!path) sum.unaccepted = atomic_load(&server->unaccepted);
   *stats = sum;
   return TETHER_OK;
 }

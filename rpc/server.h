@@ -74,6 +74,7 @@ struct tether_server {
   _Atomic size_t conn_count, draining; /* draining: connections that have not said DRAINED */
 
   tth_book books[TTH_BOOKS];
+  _Atomic uint64_t unaccepted;
   _Atomic size_t calls; /* not ended; one more from the moment the connection has a stream for it */
 };
 

@@ -138,7 +138,7 @@ static bool message_follows(const tth_session *session, uint32_t stream) {
          next.type == TTH_MESSAGE && next.stream == stream && next.flags == TTH_FLAG_END;
 }
 
-/* A new stream at the server. Refused ones are answered here and give no event. */
+/* A new stream at the server. Refused ones are answered here. */
 static bool on_request(tth_session *session, const tth_frame *frame, tth_event *event) {
   if (frame->stream == 0 || !tth_id_is_newer(frame->stream, session->last_stream))
     return broken(session, event, "HEADERS on a stream id that is not new");
@@ -160,8 +160,9 @@ static bool on_request(tth_session *session, const tth_frame *frame, tth_event *
     /* As many as a client within its limit can have under way when our GOAWAY crosses them. */
     size_t most = session->limits.max_streams > TTH_REFUSALS ? session->limits.max_streams : TTH_REFUSALS;
     if (session->refusals >= most) return broken(session, event, "too many calls beyond the limit");
-    if (tth_session_refuse(session, frame->stream, refuse, message)) return false;
-    return broken(session, event, "out of memory");
+    if (!tth_session_refuse(session, frame->stream, refuse, message)) return broken(session, event, "out of memory");
+    *event = (tth_event){.type = TTH_EVENT_REFUSED, .to = refuse};
+    return true;
   }
   tth_stream *stream = tth_streams_reserve(&session->streams, 1) ? tth_stream_new() : NULL;
   if (!stream) return broken(session, event, "out of memory");

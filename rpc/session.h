@@ -119,6 +119,8 @@ typedef enum tth_event_type {
   TTH_EVENT_NONE = 0, /* the input is used up */
   TTH_EVENT_HELLO,    /* the peer's HELLO came: calls may be sent */
   TTH_EVENT_HEADERS,  /* bytes: the payload. Server: a new stream, whose user the owner sets */
+  TTH_EVENT_REFUSED,  /* server: a new stream that is none, and was answered `to`: UNAVAILABLE, as not accepted, or
+                         CANCELLED, as it was before it came */
   TTH_EVENT_MESSAGE,  /* bytes: a whole message */
   TTH_EVENT_END,      /* the peer sends nothing more on this stream; there is no message with it */
   TTH_EVENT_OVERSIZE, /* a message of len bytes, over the limit; the rest is skipped */
@@ -149,7 +151,7 @@ typedef struct tth_event {
   int64_t left_ns;      /* TRAILERS: when the stream's HEADERS left */
   int64_t came_ns;      /* HEADERS of a request: when they came */
   int64_t told_ns;      /* TRAILERS: the deadline that the server was given, on our clock; TETHER_FOREVER: none */
-  tether_code from, to; /* VERDICT */
+  tether_code from, to; /* VERDICT; REFUSED: to */
 } tth_event;
 
 typedef struct tth_session tth_session;

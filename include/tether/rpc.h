@@ -329,7 +329,8 @@ TETHER_API tether_code tether_call_code(const tether_call *call);
 /* The status message, UTF-8, "" if none. */
 TETHER_API const char *tether_call_message(const tether_call *call);
 
-/* How often the call left this process: more than once if it was retried, 0 if it never did. Client side. */
+/* How often the call left this process, and was not refused as not accepted: more than once if it was retried, 0 if it
+ * never did. Client side. */
 TETHER_API unsigned tether_call_attempts(const tether_call *call);
 
 /* Why a call was cut: the cause its context ended with, or the one the server sent; NULL if it was not. */
@@ -414,7 +415,7 @@ static inline void tether_call_unrefp(tether_call **call) { tether_call_unref(*c
 /* Client and server record the same status for the same call (docs/protocol.md, "Verdict"). */
 typedef struct tether_client_stats {
   uint64_t ended[TETHER_CODES]; /* calls that were sent, by their status; of a call that is retried each attempt */
-  uint64_t unsent;              /* calls, or attempts, that never left */
+  uint64_t unsent;              /* calls, or attempts, that never left, or that the server has not accepted */
   uint64_t retries;             /* of `ended`, the attempts before which another of their call had left; so neither one
                                    that was cut in its back-off nor one that found no connection */
   uint64_t throttled;           /* failures that were not retried for want of tokens */
@@ -423,6 +424,8 @@ TETHER_API void tether_client_get_stats(tether_client *client, tether_client_sta
 
 typedef struct tether_server_stats {
   uint64_t ended[TETHER_CODES]; /* calls, by their status; only for the whole server */
+  uint64_t unaccepted;          /* in none of these: calls sent after GOAWAY, or beyond limits.max_streams, which their
+                                   client may send elsewhere; only for the whole server */
   uint64_t started;             /* handlers */
   uint32_t running;             /* of them, now */
   int64_t wasted_ns;            /* time handlers worked on after their context had ended */

@@ -290,6 +290,9 @@ void driver_handle(driver *d, tth_event *event) {
     case TTH_EVENT_VERDICT:
       FUZZ_CHECK(d->role == TTH_SERVER && event->from <= TETHER_UNAUTHENTICATED && event->to <= TETHER_UNAUTHENTICATED);
       break;
+    case TTH_EVENT_REFUSED:
+      FUZZ_CHECK(d->role == TTH_SERVER && !call && (event->to == TETHER_UNAVAILABLE || event->to == TETHER_CANCELLED));
+      break;
     case TTH_EVENT_HELLO:
     case TTH_EVENT_GOAWAY:
     case TTH_EVENT_PONG:

@@ -73,6 +73,14 @@ static void a_call_that_has_left_moves_if_the_goaway_says_it_was_not_accepted(vo
   tst_bank_close(client);
 }
 
+/* How the client counts: so many calls that never left or were not accepted, and none besides. */
+static void assert_unsent(tether_client *client, uint64_t count) {
+  tether_client_stats stats;
+  tether_client_get_stats(client, &stats);
+  assert_int_equal(stats.unsent, count);
+  for (int code = 0; code < TETHER_CODES; code++) assert_int_equal(stats.ended[code], 0);
+}
+
 static void a_refused_call_moves_once(void **state) {
   (void)state;
   tether_client *client = client_of_a();
@@ -81,6 +89,28 @@ static void a_refused_call_moves_once(void **state) {
   assert_int_equal(tst_bank_calls(0), 2); /* the same is picked: it is the only one there */
   tst_bank_refuse(0, 2);
   rpc_assert_code(call, TETHER_UNAVAILABLE);
+  assert_int_equal(tether_call_attempts(call), 0);
+  assert_unsent(client, 1);
+  tst_bank_close(client);
+}
+
+static void a_refusal_that_crosses_the_cancel_takes_the_call_off_the_count(void **state) {
+  (void)state;
+  tether_client *client = client_of_a();
+  TETHER_SCOPED_CALL tether_call *call = tst_bank_call(client, false);
+  tether_client_stats stats;
+  tether_call_cancel(call, NULL);
+  rpc_assert_code(call, TETHER_CANCELLED);
+  tether_client_get_stats(client, &stats);
+  assert_int_equal(stats.ended[TETHER_CANCELLED], 1);
+  tst_bank_refuse(0, 1);
+  assert_unsent(client, 1);
+  const tst_frames *heard = &tst_bank_now.peers[0].heard; /* no VERDICT: it could be meant for another's UNAVAILABLE */
+  tth_frame frame;
+  for (size_t pos = 0; pos < heard->len; pos += TTH_FRAME_HEADER + frame.length) {
+    assert_true(tth_frame_get(heard->bytes + pos, heard->len - pos, &frame));
+    assert_int_not_equal(frame.type, TTH_VERDICT);
+  }
   tst_bank_close(client);
 }
 
@@ -122,6 +152,7 @@ static void a_call_that_is_given_back_without_end_ends(void **state) {
   }
   tst_bank_goaway(0, 0);
   rpc_assert_code(call, TETHER_UNAVAILABLE);
+  assert_unsent(client, 1);
   tst_bank_close(client);
 }
 
@@ -131,6 +162,7 @@ int main(void) {
       TST_BANK_CASE(a_call_queued_at_a_server_that_dies_moves_and_an_accepted_one_is_lost),
       TST_BANK_CASE(a_call_that_has_left_moves_if_the_goaway_says_it_was_not_accepted),
       TST_BANK_CASE(a_refused_call_moves_once),
+      TST_BANK_CASE(a_refusal_that_crosses_the_cancel_takes_the_call_off_the_count),
       TST_BANK_CASE(a_moving_call_keeps_its_deadline_and_its_cancel),
       TST_BANK_CASE(a_call_that_is_given_back_without_end_ends),
   };

@@ -97,13 +97,18 @@ static tth_event_type pong(int64_t stamp_ns, int64_t now_ns) {
 
 static int a_user;
 
-/* A call comes to the server. NULL: it was refused. */
-static tth_stream *call(uint32_t id, int64_t now_ns) {
+static tth_event request(uint32_t id, int64_t now_ns) {
   tst_frames batch = {0};
   tst_frames_headers(&batch, id, "/a/b", NEVER);
   tth_event event = given(&batch, now_ns);
-  if (event.type == TTH_EVENT_HEADERS) event.stream->user = &a_user;
   tst_frames_fini(&batch);
+  return event;
+}
+
+/* A call comes to the server. NULL: there is none. */
+static tth_stream *call(uint32_t id, int64_t now_ns) {
+  tth_event event = request(id, now_ns);
+  if (event.type == TTH_EVENT_HEADERS) event.stream->user = &a_user;
   return event.type == TTH_EVENT_HEADERS ? event.stream : NULL;
 }
 
@@ -324,7 +329,9 @@ static void a_drain_accepts_what_was_on_its_way_and_then_names_the_last_stream(v
   fill(3 * SEC);
   said_goaway(&last, why);
   assert_int_equal(last, 2);
-  assert_null(call(3, 4 * SEC)); /* refused */
+  tth_event refused = request(3, 4 * SEC);
+  assert_int_equal(refused.type, TTH_EVENT_REFUSED);
+  assert_int_equal(refused.to, TETHER_UNAVAILABLE);
   answer(first, 4 * SEC);
   answer(second, 4 * SEC);
   drop();

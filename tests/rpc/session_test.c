@@ -289,9 +289,17 @@ static void a_server_refuses_streams_beyond_its_limit_and_serves_the_others(void
   b.len = 0;
   for (uint32_t id = 1; id <= 6; id++) add_frame(&b, TTH_HEADERS, 0, id, NULL, 0);
   tth_session_input(session, b.data, b.len, 0);
-  int taken = 0;
-  for (tth_event event; (event = next(session)).type == TTH_EVENT_HEADERS; taken++) event.stream->user = &user_a;
-  assert_int_equal(taken, 4);
+  for (int taken = 0; taken < 4; taken++) {
+    tth_event event = next(session);
+    assert_int_equal(event.type, TTH_EVENT_HEADERS);
+    event.stream->user = &user_a;
+  }
+  for (int refused = 0; refused < 2; refused++) {
+    tth_event event = next(session);
+    assert_int_equal(event.type, TTH_EVENT_REFUSED);
+    assert_int_equal(event.to, TETHER_UNAVAILABLE);
+  }
+  assert_int_equal(next(session).type, TTH_EVENT_NONE);
   assert_string_equal(filled(session, 0, 65536), "4:5 4:6 ");
   drop(session);
 }
@@ -376,6 +384,9 @@ static void a_cancel_that_comes_before_its_headers_leaves_a_tombstone(void **sta
   tth_event event = only_event(session, &b);
   assert_int_equal(event.stream->id, 2);
   event.stream->user = &user_a;
+  event = next(session);
+  assert_int_equal(event.type, TTH_EVENT_REFUSED);
+  assert_int_equal(event.to, TETHER_CANCELLED);
   event = next(session);
   assert_int_equal(event.type, TTH_EVENT_HEADERS);
   assert_int_equal(event.stream->id, 4); /* 3 never becomes a call */

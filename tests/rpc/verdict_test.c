@@ -73,6 +73,17 @@ static void a_reply_that_cannot_be_taken_counts_as_the_caller_saw_it(void **stat
   assert_int_equal(c.server.ended[TETHER_INTERNAL], 1);
 }
 
+/* A server on a net of its own. */
+static tether_server *serve_on(tst_mem_net **net, const tether_server_options *options, struct echo_stats *stats) {
+  tether_server *server;
+  *net = tst_mem_net_new(true);
+  tst_mem_net_use(*net);
+  assert_int_equal(tth_server_open_on(&tst_transport_mem, options, &server), TETHER_OK);
+  assert_int_equal(echo_server_add(server, stats), TETHER_OK);
+  assert_int_equal(tether_server_listen(server, "mem://s"), TETHER_OK);
+  return server;
+}
+
 /* A peer that has called once, which went well. */
 static void greet_and_call(tst_mem_peer *peer, tst_mem_net *net) {
   tst_frames frames = {0};
@@ -87,14 +98,10 @@ static void greet_and_call(tst_mem_peer *peer, tst_mem_net *net) {
 
 static void a_client_moves_only_what_it_was_answered_itself(void **state) {
   (void)state;
-  tst_mem_net *net = tst_mem_net_new(true);
-  tst_mem_net_use(net);
-  tether_server *server;
+  tst_mem_net *net;
   struct echo_stats stats = {0};
+  tether_server *server = serve_on(&net, NULL, &stats);
   tether_server_stats counted;
-  assert_int_equal(tth_server_open_on(&tst_transport_mem, NULL, &server), TETHER_OK);
-  assert_int_equal(echo_server_add(server, &stats), TETHER_OK);
-  assert_int_equal(tether_server_listen(server, "mem://s"), TETHER_OK);
   tst_mem_peer honest = {0}, hostile = {0};
   greet_and_call(&honest, net);
   greet_and_call(&hostile, net);
@@ -108,6 +115,33 @@ static void a_client_moves_only_what_it_was_answered_itself(void **state) {
   tst_frames_fini(&frames);
   tst_mem_peer_fini(&honest);
   tst_mem_peer_fini(&hostile);
+  tether_server_close(server);
+  tst_mem_net_free(net);
+}
+
+static void a_call_cancelled_before_it_came_is_counted_and_one_that_is_not_accepted_apart(void **state) {
+  (void)state;
+  tst_mem_net *net;
+  struct echo_stats stats = {0};
+  const tether_server_options options = {.limits = {.max_streams = 1}};
+  tether_server *server = serve_on(&net, &options, &stats);
+  tether_server_stats counted;
+  tst_mem_peer peer = {0};
+  tst_frames frames = {0};
+  greet_and_call(&peer, net);
+  tst_frames_raw(&frames, TTH_CANCEL, 0, 2, "", 0);
+  for (uint32_t id = 2; id <= 4; id++) /* 3 waits for its message */
+    tst_frames_headers(&frames, id, testing_v1_echo_quick_method.path, TETHER_FOREVER);
+  tst_mem_peer_say_frames(&peer, &frames);
+  assert_int_equal(tst_mem_peer_code(&peer, 2), TETHER_CANCELLED);
+  assert_int_equal(tst_mem_peer_code(&peer, 3), -1);
+  assert_int_equal(tst_mem_peer_code(&peer, 4), TETHER_UNAVAILABLE);
+  assert_int_equal(tether_server_get_stats(server, NULL, &counted), TETHER_OK);
+  assert_int_equal(counted.ended[TETHER_CANCELLED], 1);
+  assert_int_equal(counted.ended[TETHER_UNAVAILABLE], 0);
+  assert_int_equal(counted.unaccepted, 1);
+  tst_frames_fini(&frames);
+  tst_mem_peer_fini(&peer);
   tether_server_close(server);
   tst_mem_net_free(net);
 }
@@ -222,6 +256,7 @@ int main(void) {
       CASE(a_reply_that_cannot_be_taken_counts_as_the_caller_saw_it),
       cmocka_unit_test(a_cancel_ends_a_call_whose_deadline_has_been_noticed_and_not_been_told),
       cmocka_unit_test(a_client_moves_only_what_it_was_answered_itself),
+      cmocka_unit_test(a_call_cancelled_before_it_came_is_counted_and_one_that_is_not_accepted_apart),
       CASE(both_sides_agree_on_calls_whose_end_is_a_race),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -159,6 +159,7 @@ static void check_verdict(const sim_call *c) {
   if (!c->left_ns || !sim_wire_is_live(c->wire)) return;
   if (!c->trailers_arrived) sim_wrong(c, "was never answered");
   sim->totals->crossings += crossed(c);
+  if (c->unaccepted) return; /* neither side counts it */
   const tether_ledger *ledger = c->explain && c->begun ? tether_call_ledger(c->call) : NULL;
   if (ledger && !ledger->answered) sim_wrong(c, "answered, and the ledger does not know");
   if (c->recorded != c->code)
@@ -178,7 +179,7 @@ static void check_counters(sim_process *process) {
     const sim_call *c = &sim->calls[i];
     for (int attempt = 0; attempt < c->retried; attempt++)
       known[TETHER_ABORTED] += c->retried_to[attempt] == process && c->retried_served[attempt] == process->served;
-    if (c->to != process || !c->arrived_ns || (c->begun && c->served != process->served)) continue;
+    if (c->to != process || !c->arrived_ns || c->unaccepted || (c->begun && c->served != process->served)) continue;
     if (c->begun && sim_wire_is_live(c->wire))
       known[c->code]++;
     else
@@ -202,7 +203,7 @@ static void check_client(const sim_process *process, int tier) {
     const sim_call *c = &sim->calls[i];
     if (c->client != client) continue;
     known[TETHER_ABORTED] += (uint64_t)c->retried;
-    if (c->left_ns)
+    if (c->left_ns && !c->unaccepted)
       known[c->code]++;
     else if (!c->between)
       unsent++;

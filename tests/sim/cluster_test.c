@@ -44,7 +44,7 @@ static void everything_that_may_happen_does(void **state) {
                                t->corrected, t->estimated, t->streams,   t->send_waits,  t->windows,
                                t->retried,   t->groups,    t->aimed,     t->crossings,   t->partitions,
                                t->breaks,    t->vanished,  t->kills,     t->restarts,    t->shutdowns,
-                               t->closes,    t->moved,     t->elsewhere, t->requeued};
+                               t->closes,    t->moved,     t->elsewhere, t->requeued,    t->unaccepted};
   for (size_t i = 0; i < sizeof happened / sizeof *happened; i++)
     if (happened[i] < 5) fail_msg("number %zu has happened %" PRIu64 " times", i, happened[i]);
 }

@@ -33,6 +33,7 @@ typedef struct sim_totals {
   uint64_t calls, ok, cancelled, expired, unavailable, failed, unsent, detached;
   /* attempts that a server had not accepted, and that another took; that left after they had waited at a lost one */
   uint64_t moved, elsewhere, requeued;
+  uint64_t unaccepted; /* calls that a server had not accepted, and that could not be sent again */
   uint64_t handlers, cut, slots_full, stops_confirmed, corrected; /* corrected: verdicts told to servers */
   uint64_t streams, messages, bytes, send_waits, windows;
   uint64_t retried;       /* attempts of unary calls that were followed by another */

@@ -32,9 +32,9 @@ static void print_totals(const sim_totals *t) {
   printf("streams: %" PRIu64 ", messages %" PRIu64 ", %" PRIu64 " MiB, sends that waited %" PRIu64 ", windows %" PRIu64
          "; retried %" PRIu64 "; groups %" PRIu64 "; cancels aimed %" PRIu64 "\n",
          t->streams, t->messages, t->bytes >> 20, t->send_waits, t->windows, t->retried, t->groups, t->aimed);
-  printf("not accepted, and sent again: %" PRIu64 ", of them elsewhere %" PRIu64
+  printf("not accepted, and sent again: %" PRIu64 ", of them elsewhere %" PRIu64 ", and not sent again %" PRIu64
          "; queued at a server that went away, and sent later %" PRIu64 "\n",
-         t->moved, t->elsewhere, t->requeued);
+         t->moved, t->elsewhere, t->unaccepted, t->requeued);
   printf("faults: partitions %" PRIu64 ", breaks %" PRIu64 ", silent breaks %" PRIu64 ", kills %" PRIu64
          ", restarts %" PRIu64 ", shutdowns %" PRIu64 ", clients closed %" PRIu64 "\n",
          t->partitions, t->breaks, t->vanished, t->kills, t->restarts, t->shutdowns, t->closes);

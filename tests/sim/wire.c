@@ -190,6 +190,8 @@ static void on_trailers(sim_call *c, sim_stream *stream, const tth_frame *frame,
   } else {
     c->trailers_arrived = c->stopped = true;
     c->trailers_arrived_ns = sim->now_ns;
+    c->unaccepted = trailers->unaccepted;
+    sim->totals->unaccepted += c->unaccepted;
     const struct tth_retrying *retrying = c->call->c.retrying; /* below earlier attempts something may run yet */
     bool earlier = retrying && atomic_load(&retrying->running) > 0;
     if (c->cancel_why && c->wait_ns > 0 && trailers->running == 0 && !earlier) confirm(c);
@@ -202,6 +204,7 @@ static void on_verdict(sim_call *c, const tth_frame *frame, bool leaves) {
   Tether__V1__Verdict *verdict = tether__v1__verdict__unpack(NULL, frame->length, frame->payload);
   if (!verdict) sim_wrong(c, "a VERDICT that does not parse");
   if (leaves) sim->totals->corrected++;
+  if (c->unaccepted) sim_wrong(c, "a verdict about a call that was not accepted");
   if (!c->ended || verdict->to != (uint32_t)c->code) sim_wrong(c, "a verdict other than the caller's");
   if (verdict->from != (uint32_t)c->told) sim_wrong(c, "a verdict about another status than was told");
   if (!leaves) c->recorded = (tether_code)verdict->to;

@@ -148,6 +148,7 @@ struct sim_call {
   int64_t left_ns, budget_ns, arrived_ns; /* HEADERS: when, with how much time */
   int64_t estimate_ns, error_ns;          /* of the server's clock in them, INT64_MIN: none; what it is wrong by */
   bool trailers_left, trailers_arrived;
+  bool unaccepted; /* the client has read that, and could not send it elsewhere */
   int64_t trailers_left_ns, trailers_arrived_ns;
   uint64_t cancel_step;       /* in which CANCEL arrived; 0: it has not */
   bool stopped;               /* told to the caller: nothing may begin any more */
