@@ -12,7 +12,7 @@
 #include "telemetry/scrape.h"
 #include "tests/fuzz/fuzz.h"
 
-#define ANSWER_MOST ((size_t)256 * 1024)
+#define ANSWER_MOST ((size_t)1024 * 1024)
 #define ROUNDS_MOST 1000
 
 static struct event_base *base;
