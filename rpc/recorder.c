@@ -1,8 +1,8 @@
 /* Notes of a handler's calls.
  *
  * Legs are packed as they end, since what they point to ends with their calls. When there are too many, or too many
- * bytes, the nested rows of the calls that succeeded go first, then the calls that succeeded, then the latest; what is
- * left out is counted. */
+ * bytes, the calls that succeeded go first, then the latest; a Hop inside that is too long is made shorter
+ * (rpc/hop.h). What is left out is counted. */
 #include "rpc/recorder.h"
 
 #include <pthread.h>
@@ -10,7 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rpc/hop.h"
 #include "rpc/reuse.h"
+
+/* What the Hop in a leg may take, so that the leg fits into one. */
+#define INNER_MOST (TTH_LEDGER_MOST / 2)
 
 struct leg {
   uint8_t *bytes; /* a packed Leg, owned */
@@ -151,6 +155,15 @@ int64_t tth_recorder_wait_ns(tth_recorder *recorder, int64_t now_ns) {
 
 /* ---- Rows ---------------------------------------------------------------------------------- */
 
+/* Makes the Hop short enough to be nested; one that cannot be is left out. Returns what is to be freed. */
+static uint8_t *fit(ProtobufCBinaryData *hop) {
+  if (hop->len <= INNER_MOST) return NULL;
+  uint8_t *bytes = malloc(INNER_MOST);
+  hop->len = bytes ? tth_hop_shorten(hop->data, hop->len, bytes, INNER_MOST) : 0;
+  hop->data = bytes;
+  return bytes;
+}
+
 static uint8_t *pack_leg(const Tether__V1__Leg *leg, size_t *len) {
   *len = tether__v1__leg__get_packed_size(leg);
   uint8_t *bytes = malloc(*len ? *len : 1);
@@ -170,9 +183,11 @@ unsigned tth_recorder_call_ended(tth_recorder *recorder, const Tether__V1__Leg *
   Tether__V1__Leg leg = *ended;
   leg.started_ns -= atomic_load(&recorder->start_ns);
   if (leg.started_ns < 0) leg.started_ns = 0;
-  if (leg.hop.len > TTH_LEDGER_MOST / 2) leg.has_hop = false;
+  uint8_t *shorter = fit(&leg.hop);
+  leg.has_hop = leg.hop.len > 0;
   struct leg made = {.started_ns = leg.started_ns, .failed = leg.code != TETHER_OK};
   made.bytes = pack_leg(&leg, &made.len);
+  free(shorter);
   uint8_t *gone = made.bytes;
   pthread_mutex_lock(&recorder->mu);
   const unsigned number = made.number = ++recorder->numbered;
@@ -205,21 +220,24 @@ static size_t put_varint(uint8_t *to, size_t value) {
   return len;
 }
 
-void tth_recorder_call_explained(tth_recorder *recorder, unsigned row, const ProtobufCBinaryData *hop) {
-  if (!recorder || hop->len > TTH_LEDGER_MOST / 2) return;
+void tth_recorder_call_explained(tth_recorder *recorder, unsigned row, const ProtobufCBinaryData *told) {
+  if (!recorder) return;
+  ProtobufCBinaryData fitting = *told, *hop = &fitting;
+  uint8_t *shorter = fit(hop);
   pthread_mutex_lock(&recorder->mu);
   for (size_t i = 0; i < recorder->count; i++) {
     struct leg *leg = &recorder->legs[i];
-    if (leg->number != row) continue;
+    if (leg->number != row || hop->len == 0) continue;
     uint8_t *grown = realloc(leg->bytes, leg->len + HOP_OVERHEAD + hop->len);
     if (!grown) break;
     leg->bytes = grown;
     grown[leg->len++] = HOP_TAG;
     leg->len += put_varint(grown + leg->len, hop->len);
-    if (hop->len) memcpy(grown + leg->len, hop->data, hop->len);
+    memcpy(grown + leg->len, hop->data, hop->len);
     leg->len += hop->len;
   }
   pthread_mutex_unlock(&recorder->mu);
+  free(shorter);
 }
 
 static int by_start(const void *a, const void *b) {
@@ -231,8 +249,9 @@ static int by_start(const void *a, const void *b) {
 #define LEG_TAG 0x3a
 #define LEG_OVERHEAD ((size_t)4)
 
-/* Puts the legs that fit, failed ones first in what there is room for, in the order started. */
-static size_t put_legs(tth_recorder *recorder, uint8_t *to, size_t room) {
+/* Puts the legs that fit, failed ones first in what there is room for, in the order started; adds the others to *cut.
+ */
+static size_t put_legs(const tth_recorder *recorder, uint8_t *to, size_t room, size_t *cut) {
   bool take[TTH_RECORDER_LEGS] = {false};
   size_t len = 0;
   for (int pass = 0; pass < 2; pass++) {
@@ -244,7 +263,7 @@ static size_t put_legs(tth_recorder *recorder, uint8_t *to, size_t room) {
     }
   }
   for (size_t i = 0; i < recorder->count; i++) {
-    if (!take[i]) recorder->cut++;
+    if (!take[i]) ++*cut;
     if (!take[i]) continue;
     to[len++] = LEG_TAG;
     len += put_varint(to + len, recorder->legs[i].len);
@@ -261,10 +280,11 @@ bool tth_recorder_pack(tth_recorder *recorder, Tether__V1__Hop *hop, ProtobufCBi
   if (recorder) {
     pthread_mutex_lock(&recorder->mu);
     if (recorder->count > 1) qsort(recorder->legs, recorder->count, sizeof *recorder->legs, by_start);
-    len += put_legs(recorder, bytes + len, TTH_LEDGER_MOST - len - 16);
-    if (recorder->cut) {
+    size_t cut = recorder->cut;
+    len += put_legs(recorder, bytes + len, TTH_LEDGER_MOST - len - 16, &cut);
+    if (cut) {
       bytes[len++] = 0x40;
-      len += put_varint(bytes + len, recorder->cut);
+      len += put_varint(bytes + len, cut);
     }
     pthread_mutex_unlock(&recorder->mu);
   }

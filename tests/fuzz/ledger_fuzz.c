@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "rpc/client.h"
+#include "rpc/hop.h"
 #include "tests/fuzz/fuzz.h"
 
 #define MEMORY_MOST ((size_t)4 * 1024 * 1024)
@@ -35,6 +36,16 @@ static void check_text(const tether_ledger *ledger, size_t rows, uint8_t width) 
   free(part);
 }
 
+/* As a server does that hands them up. */
+static void check_shortened(const uint8_t *bytes, size_t len, size_t room) {
+  uint8_t *to = malloc(room);
+  if (!to) abort();
+  size_t shorter = tth_hop_shorten(bytes, len, to, room);
+  FUZZ_CHECK(shorter <= room);
+  fuzz_read(to, shorter);
+  free(to);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
   static const tether_method method = {.path = "/a.B/C"};
   fuzz_input in = {input, size};
@@ -54,6 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
   size_t rows = check_row(ledger, 0, row, &found);
   FUZZ_CHECK(found && spent_ns >= 0 && phase >= TETHER_PHASE_NONE && phase <= TETHER_PHASE_RESOLVING);
   check_text(ledger, rows, width);
+  check_shortened(in.at, in.left, (size_t)width * 16 + 1);
   tether_call_unref(call);
   return 0;
 }
