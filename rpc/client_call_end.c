@@ -11,6 +11,7 @@
 
 #include "rpc/client_call.h"
 #include "rpc/dispatch.h"
+#include "rpc/hedge.h"
 #include "rpc/interceptor.h"
 #include "rpc/retrying.h"
 
@@ -180,9 +181,12 @@ void tth_client_call_expire(tether_call *call) {
 void tether_call_cancel(tether_call *call, const tether_cause *cause) {
   if (call->role != TTH_CLIENT || !call->root) return;
   tether_ctx_cancel_cause(call->root, cause);
-  /* Its deadline may have come first, and whoever noticed that has left it to the timer to tell. A hedged call ends
-   * with its attempts, in its own way (hedge.c). */
-  if (!call->c.hedge && tth_call_is_running(call)) tth_client_call_expire(call);
+  /* Its deadline may have come first, and whoever noticed that has left it to the timer to tell. */
+  if (!tth_call_is_running(call)) return;
+  if (call->c.hedge)
+    tth_hedge_expire(call->c.hedge);
+  else
+    tth_client_call_expire(call);
 }
 
 void tth_client_call_dropped(tether_call *call) { tth_client_call_mark_gone(call, TTH_GONE_UNSENT, 0); }

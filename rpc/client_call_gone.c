@@ -16,13 +16,10 @@ void tth_client_call_mark_gone(tether_call *call, uint32_t how, uint32_t running
   if (call->c.opened) tth_recorder_call_closed(call->c.recorder, running);
 }
 
-/* Waits until the call's stream is gone; false: it was not in time. Who has set wait_ns before is woken. */
+/* Waits until the call's stream is gone; false: it was not in (real) time. Who has set wait_ns before is woken. */
 static bool wait_gone(tether_call *call, int64_t until_ns) {
-  while (atomic_load(&call->c.gone) == TTH_GONE_NOT_YET) {
-    int64_t left_ns = until_ns == TETHER_FOREVER ? TETHER_FOREVER : until_ns - tether_now_ns();
-    if (left_ns <= 0) return false;
-    tth_futex_wait_for(&call->c.gone, TTH_GONE_NOT_YET, left_ns);
-  }
+  while (atomic_load(&call->c.gone) == TTH_GONE_NOT_YET)
+    if (!tth_futex_wait_until(&call->c.gone, TTH_GONE_NOT_YET, until_ns)) return false;
   return true;
 }
 
@@ -45,9 +42,9 @@ tether_code tether_call_cancel_and_wait(tether_call *call, const tether_cause *c
     return TETHER_OK;
   }
   if (call->c.hedge) return tth_hedge_cancel_and_wait(call, cause, timeout_ns, running);
-  int64_t until_ns = tether_time_add(tether_now_ns(), timeout_ns);
+  int64_t until_ns = tth_futex_bound_ns(timeout_ns);
   tth_client_call_will_wait(call, timeout_ns);
-  tether_ctx_cancel_cause(call->root, cause);
+  tether_call_cancel(call, cause);
   return tth_client_call_wait_gone(call, until_ns, running);
 }
 
@@ -58,6 +55,6 @@ tether_code tether_call_wait_ledger(tether_call *call, int64_t timeout_ns) {
   if (!call->root) return TETHER_OK; /* it ended before it began */
   if (call->c.answer) return tether_call_wait_ledger(call->c.answer, timeout_ns);
   atomic_compare_exchange_strong(&call->c.wait_ns, &unset, 1);
-  if (!wait_gone(call, tether_time_add(tether_now_ns(), timeout_ns))) return TETHER_DEADLINE_EXCEEDED;
+  if (!wait_gone(call, tth_futex_bound_ns(timeout_ns))) return TETHER_DEADLINE_EXCEEDED;
   return atomic_load(&call->c.gone) == TTH_GONE_LOST ? TETHER_UNAVAILABLE : TETHER_OK;
 }

@@ -64,7 +64,6 @@ void tth_hedge_unref(hedge *h) {
   if (h->request) protobuf_c_message_free_unpacked(h->request, NULL);
   tether_metadata_free(h->metadata);
   tether_credentials_unref(h->options.credentials);
-  tether_credentials_unref(h->options.credentials);
   tether_call_unref(h->answer);
   pthread_mutex_destroy(&h->mu);
   free(h);
@@ -209,6 +208,7 @@ static void start_next(hedge *h, int after) {
   pthread_mutex_lock(&h->mu);
   h->calls[attempt] = call;
   pthread_mutex_unlock(&h->mu);
+  if (tether_ctx_err(h->ctx) != TETHER_OK) tth_client_call_expire(call); /* tth_hedge_expire may have come too early */
   if (!last) tether_ctx_after_func(d->ctx, &d->after, NULL, on_delay, d);
   be_done_with_it(h);
 }
@@ -251,7 +251,6 @@ static hedge *hedge_new(const tether_hedging *hedging, tether_ctx *ctx, const te
   h->options = *options; /* but the deadline is that of all, and the group knows of one call */
   h->options.timeout_ns = TETHER_FOREVER;
   h->options.metadata = h->metadata;
-  if (options->credentials) tether_credentials_ref(options->credentials);
   h->options.group = NULL;
   if (h->options.credentials) tether_credentials_ref(h->options.credentials);
   return h;
@@ -262,6 +261,19 @@ static void run(hedge *h, void (*told)(void *data, tether_call *answer), void *d
   h->data = data;
   start_next(h, -1);
   tth_hedge_unref(h);
+}
+
+void tth_hedge_expire(hedge *h) {
+  for (int i = 0; i < TETHER_HEDGE_MOST; i++) {
+    tether_call *attempt = tth_hedge_attempt(h, i);
+    if (attempt) tth_client_call_expire(attempt);
+    tether_call_unref(attempt);
+  }
+  pthread_mutex_lock(&h->mu);
+  bool held = h->held;
+  h->held = false;
+  pthread_mutex_unlock(&h->mu);
+  if (held) start_next(h, -1); /* as the end of the time it is held back for would, which may yet come */
 }
 
 /* ---- By policy ----------------------------------------------------------------------------- */

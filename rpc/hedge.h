@@ -27,6 +27,10 @@ TETHER_MUST_USE tether_code tth_hedge_cancel_and_wait(tether_call *call, const t
 /* Takes NULL. */
 void tth_hedge_unref(tth_hedge *hedge);
 
+/* Ends the attempts of a call whose context has ended, instead of whoever is to tell them, and with them the call. One
+ * that another thread is starting ends as it starts. */
+void tth_hedge_expire(tth_hedge *hedge);
+
 /* How often attempts have left. */
 unsigned tth_hedge_attempts(tth_hedge *hedge);
 

@@ -158,14 +158,15 @@ static void count_end(tether_call *call, void *data) {
   ++*(int *)data;
 }
 
-static void a_cancel_ends_a_call_whose_deadline_has_been_noticed_and_not_been_told(void **state) {
-  (void)state;
-  const tether_clock clock = {.now_ns = now};
-  assert_int_equal(tether_clock_set(&clock), TETHER_OK);
-  tst_mem_net *net = tst_mem_net_new(true);
-  tst_mem_net_use(net);
-  tether_client *client;
-  assert_int_equal(tth_client_open_on(&tst_transport_mem, "mem://nobody", NULL, &client), TETHER_OK);
+static void cancel(tether_call *call) { tether_call_cancel(call, NULL); }
+
+static void cancel_and_wait(tether_call *call) {
+  uint32_t running = 99;
+  assert_int_equal(tether_call_cancel_and_wait(call, NULL, TETHER_SEC, &running), TETHER_OK);
+  assert_int_equal(running, 0);
+}
+
+static void check_noticed(tether_client *client, void (*cancel_it)(tether_call *call)) {
   Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
   const tether_call_options patient = {.wait_for_ready = true};
   int ends = 0;
@@ -180,7 +181,7 @@ static void a_cancel_ends_a_call_whose_deadline_has_been_noticed_and_not_been_to
   tether_group_leave(group, member, TETHER_DEADLINE_EXCEEDED, NULL);
   assert_int_equal(tether_ctx_err(under), TETHER_DEADLINE_EXCEEDED);
   assert_int_equal(ends, 0); /* callbacks are the timer's */
-  tether_call_cancel(call, NULL);
+  cancel_it(call);
   assert_int_equal(ends, 1);
   rpc_assert_code(call, TETHER_DEADLINE_EXCEEDED);
   (void)tether_clock_run_due();
@@ -188,6 +189,18 @@ static void a_cancel_ends_a_call_whose_deadline_has_been_noticed_and_not_been_to
   tether_call_unref(call);
   tether_group_free(group);
   tether_ctx_free(ctx);
+}
+
+static void a_cancel_ends_a_call_whose_deadline_has_been_noticed_and_not_been_told(void **state) {
+  (void)state;
+  const tether_clock clock = {.now_ns = now};
+  assert_int_equal(tether_clock_set(&clock), TETHER_OK);
+  tst_mem_net *net = tst_mem_net_new(true);
+  tst_mem_net_use(net);
+  tether_client *client;
+  assert_int_equal(tth_client_open_on(&tst_transport_mem, "mem://nobody", NULL, &client), TETHER_OK);
+  check_noticed(client, cancel);
+  check_noticed(client, cancel_and_wait);
   tether_client_close(client);
   tst_mem_net_free(net);
   assert_int_equal(tether_clock_set(NULL), TETHER_OK);

@@ -81,6 +81,16 @@ static inline void retry_start(struct retried *r, tether_client *client, const t
   park_sim_pump(0);
 }
 
+/* Under the context. */
+static inline void retry_start_under(const tether_ctx *ctx, struct retried *r, tether_client *client,
+                                     const tether_call_options *options) {
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  request.name = (char *)"under";
+  *r = (struct retried){0};
+  r->call = tether_call_start(client, ctx, &tst_park_unary, &request.base, options, retried_done, r);
+  park_sim_pump(0);
+}
+
 /* As a member of the group. */
 static inline void retry_start_in(tether_group *group, struct retried *r, tether_client *client) {
   const tether_call_options options = {.group = group};
