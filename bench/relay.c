@@ -5,6 +5,7 @@
 #include "bench/relay.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include "bench/harness.h"
 
 #define CHUNK 4096
+#define PIPE_BYTES (1 << 20) /* the most that everybody may have */
 
 struct direction {
   int from, to, pipe[2];
@@ -84,7 +86,8 @@ static void relay(int from, int to, int64_t delay_ns) {
   pthread_t threads[2];
   if (!direction) bench_fail("relay: out of memory");
   *direction = (struct direction){.from = from, .to = to, .delay_ns = delay_ns};
-  if (pipe(direction->pipe) != 0 || pthread_create(&threads[0], NULL, reader, direction) != 0 ||
+  if (pipe(direction->pipe) != 0 || fcntl(direction->pipe[1], F_SETPIPE_SZ, PIPE_BYTES) < 0 ||
+      pthread_create(&threads[0], NULL, reader, direction) != 0 ||
       pthread_create(&threads[1], NULL, writer, direction) != 0)
     bench_fail("relay: %s", strerror(errno));
 }

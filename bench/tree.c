@@ -1,6 +1,6 @@
 /* Trees of calls over a chain of servers. By default: 1 x 10 x 10 handlers over three hops (--hops 3), from the root's
- * cancel to the moment the last leaf learns of it; with --queued-mib N while so much is on its way over each hop. With
- * --delay-ms N: a chain of single calls over slow links, and how far the leaf's deadline is from the root's. */
+ * cancel to the moment the last leaf learns of it. With --delay-ms N: a chain of single calls over slow links, and how
+ * far the leaf's deadline is from the root's. Both with --queued-mib N while so much is on its way over each hop. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,6 +8,7 @@
 
 #define WIDTH 10
 #define SINK_BYTES (1 << 20)
+#define DRIFT_SECONDS 8 /* with more than 10 gRPC rounds what it hands on to tenths */
 
 static tether_client *next_client; /* a server's; NULL in the last one */
 
@@ -123,6 +124,16 @@ static void serve(const bench_options *options) {
 
 /* ---- Client -------------------------------------------------------------------------------- */
 
+/* Puts on their way over each hop what the options ask for; waits until it has arrived. */
+static void fill_hops(const bench_options *options, tether_client *client, int64_t round) {
+  if (options->queued_mib == 0) return;
+  flood_next(client, (uint32_t)options->queued_mib);
+  bench_count_wait(BENCH_FLOODED, round * options->hops);
+}
+static void wait_filled(const bench_options *options, int64_t round) {
+  if (options->queued_mib > 0) bench_count_wait(BENCH_SUNK, round * options->hops * (options->queued_mib + 1));
+}
+
 /* One tree, cancelled as soon as all its leaves have grown. */
 static int64_t cancel_once(const bench_options *options, tether_client *client, int64_t round) {
   uint32_t widths[] = {WIDTH, WIDTH};
@@ -133,39 +144,40 @@ static int64_t cancel_once(const bench_options *options, tether_client *client, 
   TETHER_SCOPED_CALL tether_call *call = bench_v1_tree_client_grow_start(
       client, ctx, &request, &(tether_call_options){.wait_for_ready = true}, NULL, NULL);
   bench_count_wait(BENCH_HELD, round * WIDTH * WIDTH);
-  if (options->queued_mib > 0) {
-    flood_next(client, (uint32_t)options->queued_mib);
-    bench_count_wait(BENCH_FLOODED, round * options->hops);
-  }
+  fill_hops(options, client, round);
   int64_t begin_ns = bench_now_ns();
   tether_ctx_cancel(ctx);
   if (tether_call_wait(call) != TETHER_CANCELLED) bench_fail("the tree ended: %s", tether_call_message(call));
   bench_count_wait(BENCH_ENDED, round * WIDTH * WIDTH);
   int64_t took_ns = bench_count(BENCH_LAST_NS) - begin_ns;
   bench_count_wait(BENCH_DONE, round * (1 + WIDTH + WIDTH * WIDTH));
-  if (options->queued_mib > 0) bench_count_wait(BENCH_SUNK, round * options->hops * (options->queued_mib + 1));
+  wait_filled(options, round);
   return took_ns;
 }
 
 /* How far the leaf's deadline is from the root's. */
-static int64_t drift_once(const bench_options *options, tether_client *client) {
+static int64_t drift_once(const bench_options *options, tether_client *client, int64_t round) {
   uint32_t widths[] = {1, 1, 1, 1, 1, 1, 1, 1};
   Bench__V1__Branch request = BENCH__V1__BRANCH__INIT;
   request.widths = widths;
   request.n_widths = (size_t)options->hops - 1;
   request.answer = true;
-  TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), 2 * TETHER_SEC);
+  fill_hops(options, client, round);
+  TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), DRIFT_SECONDS * TETHER_SEC);
   TETHER_SCOPED_CALL tether_call *call = bench_v1_tree_client_grow(
       client, ctx, &request, &(tether_call_options){.wait_for_ready = true, .reserve_ns = -1});
   if (tether_call_code(call) != TETHER_OK) bench_fail("a call failed: %s", tether_call_message(call));
-  return llabs(bench_count(BENCH_DEADLINE_NS) - tether_ctx_deadline_ns(ctx));
+  int64_t off_ns = llabs(bench_count(BENCH_DEADLINE_NS) - tether_ctx_deadline_ns(ctx));
+  wait_filled(options, round);
+  return off_ns;
 }
 
 static void measure(const bench_options *options, bench_run *run) {
   tether_client *client = ours_client(options, options->address);
   int64_t end_ns = 0;
   for (int64_t round = 1; round <= 2 || bench_now_ns() < end_ns; round++) {
-    int64_t sample_ns = options->delay_ms > 0 ? drift_once(options, client) : cancel_once(options, client, round);
+    int64_t sample_ns =
+        options->delay_ms > 0 ? drift_once(options, client, round) : cancel_once(options, client, round);
     if (round == 1) /* connects the servers: does not count */
       end_ns = bench_now_ns() + (int64_t)(options->seconds * 1e9);
     else

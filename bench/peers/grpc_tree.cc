@@ -13,6 +13,7 @@ using bench::v1::Tree;
 
 constexpr int kWidth = 10;
 constexpr int kSinkBytes = 1 << 20;
+constexpr int kDriftSeconds = 8;
 
 std::unique_ptr<Tree::Stub> next_stub;  // a server's; null in the last one
 
@@ -135,6 +136,16 @@ void Serve(const bench_options *options) {
   next_stub.reset();
 }
 
+// Puts on their way over each hop what the options ask for; waits until it has arrived.
+void FillHops(const bench_options *options, Tree::Stub *stub, int64_t round) {
+  if (options->queued_mib == 0) return;
+  FloodNext(stub, options->queued_mib);
+  bench_count_wait(BENCH_FLOODED, round * options->hops);
+}
+void WaitFilled(const bench_options *options, int64_t round) {
+  if (options->queued_mib > 0) bench_count_wait(BENCH_SUNK, round * options->hops * (options->queued_mib + 1));
+}
+
 // One tree, cancelled as soon as all its leaves have grown.
 int64_t CancelOnce(const bench_options *options, Tree::Stub *stub, int64_t round) {
   Branch request;
@@ -150,38 +161,39 @@ int64_t CancelOnce(const bench_options *options, Tree::Stub *stub, int64_t round
     ended = true;
   });
   bench_count_wait(BENCH_HELD, round * kWidth * kWidth);
-  if (options->queued_mib > 0) {
-    FloodNext(stub, options->queued_mib);
-    bench_count_wait(BENCH_FLOODED, round * options->hops);
-  }
+  FillHops(options, stub, round);
   int64_t begin_ns = bench_now_ns();
   context.TryCancel();
   bench_count_wait(BENCH_ENDED, round * kWidth * kWidth);
   int64_t took_ns = bench_count(BENCH_LAST_NS) - begin_ns;
   bench_count_wait(BENCH_DONE, round * (1 + kWidth + kWidth * kWidth));
-  if (options->queued_mib > 0) bench_count_wait(BENCH_SUNK, round * options->hops * (options->queued_mib + 1));
+  WaitFilled(options, round);
   while (!ended) bench_sleep(0.0005);
   return took_ns;
 }
 
 // How far the leaf's deadline is from the root's.
-int64_t DriftOnce(const bench_options *options, Tree::Stub *stub) {
+int64_t DriftOnce(const bench_options *options, Tree::Stub *stub, int64_t round) {
   Branch request;
   for (int i = 1; i < options->hops; i++) request.add_widths(1);
   request.set_answer(true);
   grpc::ClientContext context;
   Payload reply;
-  context.set_deadline(Clock::now() + std::chrono::seconds(2));
+  FillHops(options, stub, round);
+  context.set_deadline(Clock::now() + std::chrono::seconds(kDriftSeconds));
   grpc::Status status = stub->Grow(&context, request, &reply);
   if (!status.ok()) bench_fail("a call failed: %s", status.error_message().c_str());
-  return std::llabs(bench_count(BENCH_DEADLINE_NS) - NsOf(context.deadline()));
+  int64_t off_ns = std::llabs(bench_count(BENCH_DEADLINE_NS) - NsOf(context.deadline()));
+  WaitFilled(options, round);
+  return off_ns;
 }
 
 void Measure(const bench_options *options, bench_run *run) {
   std::unique_ptr<Tree::Stub> stub = Tree::NewStub(ConnectGrpc(options, options->address));
   int64_t end_ns = 0;
   for (int64_t round = 1; round <= 2 || bench_now_ns() < end_ns; round++) {
-    int64_t sample_ns = options->delay_ms > 0 ? DriftOnce(options, stub.get()) : CancelOnce(options, stub.get(), round);
+    int64_t sample_ns =
+        options->delay_ms > 0 ? DriftOnce(options, stub.get(), round) : CancelOnce(options, stub.get(), round);
     if (round == 1)
       end_ns = bench_now_ns() + static_cast<int64_t>(options->seconds * 1e9);
     else
