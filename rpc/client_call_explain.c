@@ -111,12 +111,17 @@ static void say_where(tether_call *call, int64_t took_ns, tether_phase phase, in
   tth_call_set_message(call, message);
 }
 
-/* The longer of the phases that a call has been in before it was sent; after the last, which it may be in yet. */
+/* The longest of the phases that a call has been in before it was sent; after the last, which it may be in yet. */
 static tether_phase longest_wait(const tether_call *call, tether_phase last, int64_t *spent_ns) {
-  int64_t known_ns = resolving_ns(call, call->c.started_ns + *spent_ns);
-  bool longer = known_ns > *spent_ns - known_ns;
-  *spent_ns = longer ? known_ns : *spent_ns - known_ns;
-  return longer ? TETHER_PHASE_RESOLVING : last;
+  tether_code before;
+  int64_t waited_ns = *spent_ns, known_ns = resolving_ns(call, call->c.started_ns + waited_ns);
+  int64_t retried_ns = tth_client_call_retried_ns(call, &before), rest_ns = waited_ns - retried_ns - known_ns;
+  if (retried_ns > known_ns && retried_ns > rest_ns) {
+    *spent_ns = retried_ns < waited_ns ? retried_ns : waited_ns;
+    return TETHER_PHASE_RETRYING;
+  }
+  *spent_ns = known_ns > rest_ns ? known_ns : rest_ns;
+  return known_ns > rest_ns ? TETHER_PHASE_RESOLVING : last;
 }
 
 void tth_client_call_explain_unanswered(tether_call *call, tether_phase phase) {

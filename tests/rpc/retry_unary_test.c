@@ -459,6 +459,29 @@ static void a_group_knows_of_one_call(void **state) {
   retried_free(&r, client);
 }
 
+static void a_deadline_says_that_attempts_took_most_of_the_time_if_they_did(void **state) {
+  (void)state;
+  struct retried r;
+  tether_client *client = retry_client(RETRY_CONFIG("3", ""));
+  int64_t deadline_ns = tether_now_ns() + TETHER_SEC;
+  retry_start(&r, client, &tst_park_unary, &(tether_call_options){.timeout_ns = TETHER_SEC, .reserve_ns = -1});
+  park_sim_pump(700 * TETHER_MS);
+  attempt_fails(0, TETHER_UNAVAILABLE, NULL);
+  assert_backoff(BACKOFF, 2);
+  park_sim_pump(deadline_ns - tether_now_ns());
+  assert_retried(&r, TETHER_DEADLINE_EXCEEDED, 2);
+  char wanted[64];
+  const tether_ledger *blamed;
+  tether_phase phase;
+  int64_t spent_ns;
+  tether_ledger_blame(tether_call_ledger(r.call), &blamed, &phase, &spent_ns);
+  assert_int_equal(phase, TETHER_PHASE_RETRYING);
+  snprintf(wanted, sizeof wanted, "%d ms of it in attempts that failed (", (int)(spent_ns / TETHER_MS));
+  assert_non_null(strstr(tether_call_message(r.call), wanted));
+  assert_non_null(strstr(tether_call_message(r.call), "; attempt 1 ended UNAVAILABLE: retry"));
+  retried_free(&r, client);
+}
+
 static void the_ledger_tells_of_attempts(void **state) {
   (void)state;
   struct retried r;
@@ -695,6 +718,7 @@ int main(void) {
       in_park_sim(a_retry_counts_if_it_has_left),
       in_park_sim(the_throttle_stops_retries_and_successes_bring_them_back),
       in_park_sim(a_group_knows_of_one_call),
+      in_park_sim(a_deadline_says_that_attempts_took_most_of_the_time_if_they_did),
       in_park_sim(the_ledger_tells_of_attempts),
       in_park_sim(a_method_has_its_own_policy_where_the_config_has_none),
       in_park_sim(the_configs_policy_wins),
