@@ -171,7 +171,11 @@ static void go_on(tether_call *call, const tether_ctx *ctx) {
 static void on_backoff_over(void *data) {
   tth_backoff *backoff = data;
   tether_call *call = backoff->call;
-  if (atomic_exchange(&backoff->phase, FIRED) == SET) go_on(call, backoff->ctx);
+  /* The call may have ended, and its client be gone; or end now, and its client is not to go before we are done. */
+  if (atomic_exchange(&backoff->phase, FIRED) == SET && tth_client_call_try_stay(call)) {
+    go_on(call, backoff->ctx);
+    tth_client_call_let_go(call);
+  }
   tether_call_unref(call);
 }
 

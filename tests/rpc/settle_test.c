@@ -1,7 +1,8 @@
-/* A client that is closed while the thread that its alarm woke still ends calls that waited for a connection. In
- * virtual time on an in-memory net; the thread stops where it gives up its last hold on a call, in a function of the
- * user's, which nobody waits for but who knows that the thread is not done with the client. */
+/* A client that is closed while a thread that the timer woke still works for it, and no call or connection says so. In
+ * virtual time on an in-memory net. The thread stops where it runs code of the user's: the clock, or what frees a
+ * value. */
 #include "rpc/client.h"
+#include "rpc/retrying.h"
 #include "tests/support/ctx_sim.h"
 #include "tests/support/ctx_thread.h"
 #include "tests/support/mem_peer.h"
@@ -13,35 +14,25 @@
 static struct scene {
   tst_mem_net *net;
   tether_client *client;
-  atomic_bool armed;
+  tether_call *call;
+  void (*_Atomic asked)(void); /* when the clock is */
   struct ctx_thread alarm, closer;
   struct ctx_latch reached, open;
   bool went_on;
+  int phase; /* of the call's back-off, while the timer is set */
 } scene;
 
-/* The clock. Its first reading without the client's lock after the alarm has begun to dial is where the settling thread
- * sets the next alarm, so this one is not waited for any more: the attempt fails here. */
 static int64_t now(void *data) {
   (void)data;
-  if (atomic_load(&scene.armed) && pthread_mutex_trylock(&scene.client->mu) == 0) {
-    bool dialing = scene.client->subchannels[0]->dialing;
-    pthread_mutex_unlock(&scene.client->mu);
-    if (dialing) {
-      atomic_store(&scene.armed, false);
-      tst_link_mem_pump(scene.net);
-    }
-  }
+  void (*asked)(void) = atomic_load(&scene.asked);
+  if (asked) asked();
   return ctx_sim_now(ctx_sim_get());
 }
 
-/* What the call's context held. */
-static void stop_here(void *value) {
-  struct scene *s = value;
-  ctx_latch_open(&s->reached);
-  s->went_on = ctx_latch_wait(&s->open);
+static void stop_here(void) {
+  ctx_latch_open(&scene.reached);
+  scene.went_on = ctx_latch_wait(&scene.open);
 }
-
-static const tether_key key = {.name = "held", .free = stop_here};
 
 static int setup(void **state) {
   const tether_clock clock = {.now_ns = now};
@@ -57,30 +48,7 @@ static int teardown(void **state) {
   return ctx_sim_teardown(state);
 }
 
-/* Which will try to connect again at an alarm: it had a connection, and lost it at once. */
-static tether_client *client_open(void) {
-  tst_mem_peer peer;
-  tst_frames hello = {0};
-  tether_client *client;
-  assert_true(tst_mem_peer_listen(&peer, scene.net, URL));
-  assert_int_equal(tth_client_open_on(&tst_transport_mem, URL, NULL, &client), TETHER_OK);
-  tst_link_mem_pump(scene.net);
-  tst_frames_hello(&hello, 8);
-  tst_mem_peer_say_frames(&peer, &hello);
-  tst_frames_fini(&hello);
-  assert_int_equal(tether_client_connectivity(client), TETHER_READY);
-  tst_mem_peer_fini(&peer);
-  assert_int_equal(tether_client_connectivity(client), TETHER_CONNECTING);
-  return client;
-}
-
-static void count_end(tether_call *call, void *data) { *(tether_code *)data = tether_call_code(call); }
-
-static void ring(void *data) {
-  (void)data;
-  (void)ctx_sim_advance(2 * TETHER_SEC);
-}
-
+static void ring(void *data) { (void)ctx_sim_advance(*(const int64_t *)data); }
 static void close_client(void *data) { tether_client_close(data); }
 
 static bool is_closed_or_waits(void *data) {
@@ -88,20 +56,14 @@ static bool is_closed_or_waits(void *data) {
   return ctx_latch_is_open(&closer->finished) || ctx_wait_blocked(atomic_load(&closer->tid));
 }
 
-static void a_close_waits_for_the_alarm_that_ends_waiting_calls(void **state) {
-  (void)state;
-  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
-  tether_code code = TETHER_OK;
-  scene.client = client_open();
-  tether_ctx *ctx = tether_ctx_with_value(tether_ctx_background(), &key, &scene);
-  tether_call_unref(testing_v1_echo_client_quick_start(scene.client, ctx, &request, NULL, count_end, &code));
-  tether_ctx_free(ctx);
-  assert_int_equal(code, TETHER_OK);
-  assert_false(ctx_latch_is_open(&scene.reached));
-  atomic_store(&scene.armed, true);
-  ctx_thread_start(&scene.alarm, ring, NULL);
+/* Lets the timer's thread run until it is stopped. */
+static void ring_alarm(int64_t *after_ns) {
+  ctx_thread_start(&scene.alarm, ring, after_ns);
   assert_true(ctx_latch_wait(&scene.reached));
-  assert_int_equal(code, TETHER_UNAVAILABLE);
+}
+
+/* Closes the client, for which that thread has to be let go first. */
+static void check_close_waits(void) {
   ctx_thread_start(&scene.closer, close_client, scene.client);
   assert_true(tst_wait_until(is_closed_or_waits, &scene.closer, TST_BOUND_NS));
   bool closed_early = ctx_latch_is_open(&scene.closer.finished);
@@ -112,9 +74,103 @@ static void a_close_waits_for_the_alarm_that_ends_waiting_calls(void **state) {
   assert_false(closed_early);
 }
 
+static void note_end(tether_call *call, void *data) { *(tether_code *)data = tether_call_code(call); }
+
+/* ---- The client's alarm -------------------------------------------------------------------- */
+
+/* Which will try to connect again at an alarm: it had a connection, and lost it at once. */
+static void open_and_lose(void) {
+  tst_mem_peer peer;
+  tst_frames hello = {0};
+  assert_true(tst_mem_peer_listen(&peer, scene.net, URL));
+  assert_int_equal(tth_client_open_on(&tst_transport_mem, URL, NULL, &scene.client), TETHER_OK);
+  tst_link_mem_pump(scene.net);
+  tst_frames_hello(&hello, 8);
+  tst_mem_peer_say_frames(&peer, &hello);
+  tst_frames_fini(&hello);
+  assert_int_equal(tether_client_connectivity(scene.client), TETHER_READY);
+  tst_mem_peer_fini(&peer);
+  assert_int_equal(tether_client_connectivity(scene.client), TETHER_CONNECTING);
+}
+
+/* The first reading of the clock without the client's lock after the alarm has begun to dial is where the thread sets
+ * the next alarm, so that this one is not waited for any more: the attempt fails here. */
+static void fail_the_attempt(void) {
+  if (pthread_mutex_trylock(&scene.client->mu) != 0) return;
+  bool dialing = scene.client->subchannels[0]->dialing;
+  pthread_mutex_unlock(&scene.client->mu);
+  if (!dialing) return;
+  atomic_store(&scene.asked, NULL);
+  tst_link_mem_pump(scene.net);
+}
+
+static void on_value_free(void *value) {
+  (void)value;
+  stop_here();
+}
+
+/* It stops where it gives up its hold on the call, the last, which has ended. */
+static void a_close_waits_for_the_alarm_that_ends_waiting_calls(void **state) {
+  (void)state;
+  static const tether_key key = {.name = "held", .free = on_value_free};
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  tether_code code = TETHER_OK;
+  int64_t after_ns = 2 * TETHER_SEC;
+  open_and_lose();
+  tether_ctx *ctx = tether_ctx_with_value(tether_ctx_background(), &key, &scene);
+  tether_call_unref(testing_v1_echo_client_quick_start(scene.client, ctx, &request, NULL, note_end, &code));
+  tether_ctx_free(ctx);
+  assert_int_equal(code, TETHER_OK);
+  assert_false(ctx_latch_is_open(&scene.reached));
+  atomic_store(&scene.asked, fail_the_attempt);
+  ring_alarm(&after_ns);
+  assert_int_equal(code, TETHER_UNAVAILABLE);
+  check_close_waits();
+}
+
+/* ---- A retry's timer ----------------------------------------------------------------------- */
+
+static const char config[] =
+    "{\"methodConfig\": [{\"name\": [{}], \"retryPolicy\": {\"maxAttempts\": 2, \"initialBackoff\": \"0.1s\","
+    "\"maxBackoff\": \"1s\", \"backoffMultiplier\": 2, \"retryableStatusCodes\": [\"UNAVAILABLE\"]}}]}";
+
+/* The timer has rung for the call, which is about to be sent again. */
+static void stop_before_the_retry(void) {
+  const tth_backoff *backoff = &scene.call->c.retrying->backoffs[0];
+  if (atomic_load(&backoff->phase) == scene.phase) return;
+  atomic_store(&scene.asked, NULL);
+  stop_here();
+}
+
+static void a_close_waits_for_the_timer_that_tries_a_call_again(void **state) {
+  (void)state;
+  const tether_client_options options = {.service_config = config};
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  tether_code code = TETHER_OK;
+  int64_t after_ns = 200 * TETHER_MS;
+  assert_int_equal(tth_client_open_on(&tst_transport_mem, URL, &options, &scene.client), TETHER_OK);
+  tst_link_mem_pump(scene.net);
+  assert_int_equal(tether_client_connectivity(scene.client), TETHER_TRANSIENT_FAILURE);
+  scene.call =
+      testing_v1_echo_client_quick_start(scene.client, tether_ctx_background(), &request, NULL, note_end, &code);
+  assert_int_equal(code, TETHER_OK);
+  assert_non_null(scene.call->c.retrying);
+  assert_int_equal(scene.call->c.retrying->backoff_count, 1);
+  scene.phase = atomic_load(&scene.call->c.retrying->backoffs[0].phase);
+  atomic_store(&scene.asked, stop_before_the_retry);
+  ring_alarm(&after_ns);
+  tether_call_cancel(scene.call, NULL);
+  assert_int_equal(code, TETHER_CANCELLED);
+  check_close_waits();
+  tether_call_unref(scene.call);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(a_close_waits_for_the_alarm_that_ends_waiting_calls, setup, teardown),
+      CASE(a_close_waits_for_the_alarm_that_ends_waiting_calls),
+      CASE(a_close_waits_for_the_timer_that_tries_a_call_again),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
