@@ -26,17 +26,17 @@
 #define LATER_MOST 16
 #define LONG_MOST 6
 
-/* The service's manner. */
-enum { FAILS = 1, CODE = 15 << 1, CUTS_SUMMARY = 32 };
+/* The service's manner. LONG_HITS: if the client does not read, hits are long, more than what is between it and the
+ * edge holds. It takes most of the time of an input that has it. */
+enum { FAILS = 1, CODE = 15 << 1, CUTS_SUMMARY = 32, LONG_HITS = 64 | 128 };
 
 /* What becomes of the client. */
 enum {
-  HITS = 7,      /* how many there are, if it asks for a stream */
-  LONG_HITS = 8, /* and they are long, for a client that is slow: more than what is between it and the edge holds */
-  LATER = 16,    /* the service answers only when what follows has happened */
-  TIME_OUT = 32, /* time passes */
-  HANGS_UP = 64, /* the client says that it says no more */
-  IS_GONE = 128, /* the client closes the connection */
+  HITS = 7,           /* how many there are, if it asks for a stream */
+  LATER = 16,         /* the service answers only when what follows has happened */
+  TIME_OUT = 32,      /* time passes */
+  HANGS_UP = 64,      /* the client says that it says no more */
+  IS_GONE = 128,      /* the client closes the connection */
   IS_SLOW = 64 | 128, /* both: neither, but it does not read */
 };
 
@@ -81,7 +81,7 @@ static void go_on(answering *a) {
     Search__V1__SearchStreamReply part = SEARCH__V1__SEARCH_STREAM_REPLY__INIT;
     part.part_case =
         a->hits ? SEARCH__V1__SEARCH_STREAM_REPLY__PART_HIT : SEARCH__V1__SEARCH_STREAM_REPLY__PART_SUMMARY;
-    bool is_long = a->hits && fate & LONG_HITS && (fate & IS_SLOW) == IS_SLOW && long_hits < LONG_MOST;
+    bool is_long = a->hits && (manner & LONG_HITS) == LONG_HITS && (fate & IS_SLOW) == IS_SLOW && long_hits < LONG_MOST;
     hit.summary = is_long ? long_text : (char *)"short";
     if (a->hits)
       part.hit = &hit;
@@ -232,12 +232,14 @@ static void run(struct client *client) {
 }
 
 static void say(struct client *client, const uint8_t *bytes, size_t len) {
-  if (len > 0 && send(client->fd, bytes, len, MSG_NOSIGNAL) < 0) client->ended = true;
+  if (len == 0) return;
+  if (send(client->fd, bytes, len, MSG_NOSIGNAL) < 0) client->ended = true;
   run(client);
 }
 
 /* What happens before a service that is slow has answered. */
 static void meet_fate(struct client *client) {
+  if (!(fate & (LATER | TIME_OUT | IS_SLOW))) return;
   if (fate & TIME_OUT) {
     clock_ns += 10 * TETHER_SEC;
     while (tether_clock_run_due() <= clock_ns) continue;
