@@ -53,6 +53,15 @@ static void note_values(struct chain_shared *shared, const tether_ctx *ctx) {
   pthread_mutex_unlock(&mu);
 }
 
+/* What a handler can say of its end. */
+static void note_end(struct chain_shared *shared, const tether_ctx *ctx) {
+  const tether_cause *cause = tether_ctx_cause(ctx);
+  if (!cause) return;
+  snprintf(shared->why, sizeof shared->why, "%s, from %s: %s", tether_cause_code_name(tether_cause_get_code(cause)),
+           tether_cause_origin(cause), tether_cause_text(cause));
+  atomic_fetch_add(&shared->cut, 1);
+}
+
 /* ---- Calling on ---------------------------------------------------------------------------- */
 
 #define CLIENTS_MOST 256
@@ -116,6 +125,7 @@ static tether_code pass(const tether_ctx *ctx, tether_call *call, const Testing_
     TETHER_SCOPED_CALL tether_call *below = chain_pass(ctx, step->then, false);
     code = tether_call_code(below);
   }
+  note_end(shared, ctx);
   atomic_fetch_add(&shared->passed, 1);
   atomic_fetch_sub(&shared->inside, 1);
   return code;

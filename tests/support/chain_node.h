@@ -34,6 +34,8 @@ struct chain_shared {
   _Atomic int64_t entered_ns, asked_ns; /* when the last of them did, and when it called on */
   atomic_int passed;                    /* that have run */
   char seen[CHAIN_KEYS][64];            /* the values of the last call; "-": none */
+  char why[256];                        /* the cause of the last that was cut: code, origin, text; before: */
+  atomic_int cut;                       /* whose context had ended when they returned */
 };
 
 struct chain_node {
