@@ -125,13 +125,18 @@ static void finish(tether_call *call) {
   tth_client_call_complete(call);
 }
 
+/* Takes the call from wherever it is, and writes the results of what ended. */
+static void conclude(tether_call *call, tether_code code, const char *message, const tether_cause *cause) {
+  (void)release(call, cause);
+  call->code = code;
+  call->cause = tether_cause_ref(cause);
+  tth_call_set_message(call, message);
+}
+
 void tth_client_call_end(tether_call *call, tether_code code, const char *message, const tether_cause *cause) {
   if (!tth_call_try_end(call)) return;
   if (call->pipe) tth_pipe_cut(call->pipe);
-  (void)release(call, cause);
-  call->code = code;
-  call->cause = cause ? tether_cause_ref(cause) : NULL;
-  tth_call_set_message(call, message);
+  conclude(call, code, message, cause);
   finish(call);
 }
 
@@ -141,10 +146,7 @@ void tth_client_call_fail(tether_call *call, tether_code code, const char *messa
     return;
   }
   if (!tth_call_try_end(call)) return;
-  (void)release(call, cause);
-  call->code = code;
-  call->cause = cause ? tether_cause_ref(cause) : NULL;
-  tth_call_set_message(call, message);
+  conclude(call, code, message, cause);
   if (tth_retrying_ended(call)) return;
   if (call->pipe) tth_pipe_cut(call->pipe);
   finish(call);
