@@ -64,13 +64,15 @@ json_t *edge_json_health(const Search__V1__HealthReply *reply) {
   return json_pack("{ss so}", "status", connected == reply->n_shards ? "ok" : "degraded", "shards", list);
 }
 
+static void set_cause(json_t *object, tether_cause_code code, const char *text, const char *origin) {
+  json_object_set_new(object, "cause", json_string(tether_cause_code_name(code)));
+  json_object_set_new(object, "why", json_string(text));
+  json_object_set_new(object, "origin", json_string(origin));
+}
+
 json_t *edge_json_error(tether_code code, const char *message, const tether_cause *cause) {
   json_t *error = json_pack("{ss ss}", "code", tether_code_name(code), "message", message);
-  if (cause) {
-    json_object_set_new(error, "cause", json_string(tether_cause_code_name(tether_cause_get_code(cause))));
-    json_object_set_new(error, "why", json_string(tether_cause_text(cause)));
-    json_object_set_new(error, "origin", json_string(tether_cause_origin(cause)));
-  }
+  if (cause) set_cause(error, tether_cause_get_code(cause), tether_cause_text(cause), tether_cause_origin(cause));
   if (!cause && code == TETHER_DEADLINE_EXCEEDED) /* a hop below gave up in time; its message says which */
     json_object_set_new(error, "cause", json_string("deadline"));
   return json_pack("{so}", "error", error);
@@ -82,8 +84,7 @@ json_t *edge_json_ledger(const tether_ledger *row) {
   json_t *entry = json_pack("{ss ss ss so so so}", "method", row->method, "hop", row->hop, "status",
                             tether_code_name(row->code), "started_ms", milliseconds(row->started_ns), "took_ms",
                             milliseconds(row->took_ns), "waited_ms", milliseconds(row->waited_ns));
-  if (row->cause != TETHER_CAUSE_NONE)
-    json_object_set_new(entry, "cause", json_string(tether_cause_code_name(row->cause)));
+  if (row->cause != TETHER_CAUSE_NONE) set_cause(entry, row->cause, row->text, row->origin);
   if (!row->answered) return entry;
   if (row->budget_ns != TETHER_FOREVER) json_object_set_new(entry, "budget_ms", milliseconds(row->budget_ns));
   json_object_set_new(entry, "queue_ms", milliseconds(row->queue_ns));

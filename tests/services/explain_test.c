@@ -78,11 +78,56 @@ static void the_slow_shard_stands_out(void **state) {
   http_reply_fini(&reply);
 }
 
+/* Nobody is in time: the answer is an error, and says where the time went all the same. */
+static void an_error_has_its_ledger_too_and_why_each_call_ended(void **state) {
+  http_reply reply;
+  (void)state;
+  http_get(c.port, "/search?q=editor&timeout=1s&slow=60s&explain=1", NULL, &reply);
+  assert_int_equal(reply.status, 504);
+  json_t *search = json_object_get(reply.json, "ledger");
+  assert_string_equal(json_text(search, "method"), "/search.v1.Search/Search");
+  assert_string_equal(json_text(search, "status"), "DEADLINE_EXCEEDED");
+  json_t *calls = json_object_get(search, "calls");
+  for (size_t i = 0; i < json_array_size(calls); i++) {
+    json_t *shard = json_array_get(calls, i);
+    assert_string_equal(json_text(shard, "status"), "DEADLINE_EXCEEDED");
+    assert_string_equal(json_text(shard, "cause"), "deadline");
+    assert_true(*json_text(shard, "why") && *json_text(shard, "origin"));
+  }
+  http_reply_fini(&reply);
+}
+
+static void the_command_line_draws_it_and_names_the_shard_that_was_slow(void **state) {
+  char url[128];
+  process p;
+  (void)state;
+  snprintf(url, sizeof url, "ipc://%s/search.sock", c.dir);
+  const char *const explain[] = {"search",     "--url",     url,   "--explain", "--slow",
+                                 "shard-2:2s", "--timeout", "60s", "editor",    NULL};
+  assert_int_equal(process_run(&p, c.dir, "cli", "tether-cli", explain), 0);
+  char *out = file_text(p.out);
+  assert_non_null(strstr(out, "\n/search.v1.Search/Search "));
+  int rows = 0;
+  for (const char *at = out; (at = strstr(at, "\n  /search.v1.Shard/Search ")); at++) rows++;
+  assert_int_equal(rows, CLUSTER_SHARDS);
+  const char *blame = strstr(out, "\nmost of it: ");
+  assert_non_null(blame);
+  if (!strstr(blame, " ms in the handler, /search.v1.Shard/Search at shard-2")) fail_msg("%s", out);
+  free(out);
+  const char *const silent[] = {"search", "--url", url, "--timeout", "5s", "editor", NULL};
+  assert_int_equal(process_run(&p, c.dir, "cli", "tether-cli", silent), 0);
+  out = file_text(p.out);
+  assert_null(strstr(out, "most of it"));
+  free(out);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_ledger_has_a_row_for_the_search_and_one_for_each_shard),
       cmocka_unit_test(nobody_gets_a_ledger_who_did_not_ask),
       cmocka_unit_test(the_slow_shard_stands_out),
+      cmocka_unit_test(an_error_has_its_ledger_too_and_why_each_call_ended),
+      cmocka_unit_test(the_command_line_draws_it_and_names_the_shard_that_was_slow),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }
