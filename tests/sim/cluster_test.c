@@ -32,7 +32,7 @@ static void what_is_promised_holds_after_every_step(void **state) {
                 result.totals.calls, result.totals.processes, result.totals.steps, result.totals.crossings);
 }
 
-/* A simulation in which nothing goes wrong proves little. */
+/* A simulation in which nothing goes wrong proves little: the rarest comes five times in a thousand seeds. */
 static void everything_that_may_happen_does(void **state) {
   (void)state;
   sim_seeds seeds = {.first = 1, .count = SEEDS / 2, .jobs = 2};
@@ -46,7 +46,7 @@ static void everything_that_may_happen_does(void **state) {
                                t->breaks,    t->vanished,  t->kills,     t->restarts,    t->shutdowns,
                                t->closes,    t->moved,     t->elsewhere, t->requeued,    t->unaccepted};
   for (size_t i = 0; i < sizeof happened / sizeof *happened; i++)
-    if (happened[i] < 5) fail_msg("number %zu has happened %" PRIu64 " times", i, happened[i]);
+    if (happened[i] < seeds.count * 5 / 1000) fail_msg("number %zu has happened %" PRIu64 " times", i, happened[i]);
 }
 
 static char *trace_of(uint64_t first, uint64_t count, size_t *len) {
