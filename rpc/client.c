@@ -17,6 +17,7 @@
 
 #include "rpc/dispatch.h"
 #include "rpc/large.h"
+#include "rpc/real_time.h"
 #include "rpc/tls.h"
 #include "rpc/trace.h"
 
@@ -360,7 +361,7 @@ static void end_calls(tether_client *client) {
   tether_cause_unref(cause);
 }
 
-/* Waits until nobody uses the client; false if there still were at the deadline. */
+/* Waits until nobody uses the client; false if somebody still did at the deadline, which is in real time. */
 static bool wait_for_none(tether_client *client, int64_t deadline_ns) {
   struct timespec at = {.tv_sec = (time_t)(deadline_ns / TETHER_SEC), .tv_nsec = (long)(deadline_ns % TETHER_SEC)};
   bool in_time = true;
@@ -385,7 +386,7 @@ void tether_client_close(tether_client *client) {
     tth_subchannel_stop(client->subchannels[i]);
   end_calls(client);
   each_conn(client, tth_conn_close_gently);
-  if (!wait_for_none(client, tether_time_add(tether_now_ns(), TTH_CLOSE_BOUND_NS))) each_conn(client, tth_conn_close);
+  if (!wait_for_none(client, tether_time_add(tth_real_now_ns(), TTH_CLOSE_BOUND_NS))) each_conn(client, tth_conn_close);
   (void)wait_for_none(client, TETHER_FOREVER);
   stop_alarm(client);
   tth_large_clear();

@@ -7,6 +7,7 @@
 #include "rpc/client_call.h"
 #include "rpc/futex.h"
 #include "rpc/hedge.h"
+#include "rpc/real_time.h"
 #include "rpc/retrying.h"
 
 void tth_client_call_mark_gone(tether_call *call, uint32_t how, uint32_t running) {
@@ -42,7 +43,7 @@ tether_code tether_call_cancel_and_wait(tether_call *call, const tether_cause *c
     return TETHER_OK;
   }
   if (call->c.hedge) return tth_hedge_cancel_and_wait(call, cause, timeout_ns, running);
-  int64_t until_ns = tth_futex_bound_ns(timeout_ns);
+  int64_t until_ns = tether_time_add(tth_real_now_ns(), timeout_ns);
   tth_client_call_will_wait(call, timeout_ns);
   tether_call_cancel(call, cause);
   return tth_client_call_wait_gone(call, until_ns, running);
@@ -55,6 +56,6 @@ tether_code tether_call_wait_ledger(tether_call *call, int64_t timeout_ns) {
   if (!call->root) return TETHER_OK; /* it ended before it began */
   if (call->c.answer) return tether_call_wait_ledger(call->c.answer, timeout_ns);
   atomic_compare_exchange_strong(&call->c.wait_ns, &unset, 1);
-  if (!wait_gone(call, tth_futex_bound_ns(timeout_ns))) return TETHER_DEADLINE_EXCEEDED;
+  if (!wait_gone(call, tether_time_add(tth_real_now_ns(), timeout_ns))) return TETHER_DEADLINE_EXCEEDED;
   return atomic_load(&call->c.gone) == TTH_GONE_LOST ? TETHER_UNAVAILABLE : TETHER_OK;
 }

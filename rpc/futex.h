@@ -17,14 +17,7 @@ static inline void tth_futex_wait(_Atomic uint32_t *word, uint32_t expected) {
   syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
 }
 
-/* Now, and so long after it, for waits that are bounded in real time, whatever clock is installed. */
-static inline int64_t tth_futex_bound_ns(int64_t timeout_ns) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return tether_time_add(now.tv_sec * TETHER_SEC + now.tv_nsec, timeout_ns);
-}
-
-/* As tth_futex_wait, until that time at most; TETHER_FOREVER: no bound. false: it has come. */
+/* As tth_futex_wait, until that real time at most; TETHER_FOREVER: no bound. false: it has come. */
 TETHER_MUST_USE static inline bool tth_futex_wait_until(_Atomic uint32_t *word, uint32_t expected, int64_t until_ns) {
   struct timespec until = {.tv_sec = (time_t)(until_ns / TETHER_SEC), .tv_nsec = (long)(until_ns % TETHER_SEC)};
   return syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, expected, until_ns == TETHER_FOREVER ? NULL : &until, NULL,

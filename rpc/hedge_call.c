@@ -1,8 +1,8 @@
 /* A call that its client's service config hedges: one tether_call that stands for the attempts, which are calls of
  * their own (hedge.c). It has a context, a group and a callback, and no stream; when an attempt's answer counts, it
  * takes that one's results over. */
-#include "rpc/futex.h"
 #include "rpc/hedge.h"
+#include "rpc/real_time.h"
 
 tether_call *tth_hedge_call(tether_client *client, const tether_ctx *ctx, const tether_method *method,
                             const tth_method_config *config, const ProtobufCMessage *request,
@@ -49,7 +49,7 @@ void tth_client_call_adopt(tether_call *call, tether_call *answer) {
 
 tether_code tth_hedge_cancel_and_wait(tether_call *call, const tether_cause *cause, int64_t timeout_ns,
                                       uint32_t *running) {
-  int64_t until_ns = tth_futex_bound_ns(timeout_ns);
+  int64_t until_ns = tether_time_add(tth_real_now_ns(), timeout_ns);
   tether_call *attempt;
   for (int i = 0; (attempt = tth_hedge_attempt(call->c.hedge, i)); i++) {
     tth_client_call_will_wait(attempt, timeout_ns);

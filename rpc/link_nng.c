@@ -35,22 +35,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "rpc/link_nng_impl.h"
+#include "rpc/real_time.h"
 
 #define WATCH_MS 1000
 
 _Atomic int64_t tth_link_nng_greeting_timeout_ns = 10 * TETHER_SEC;
 
 static const tth_link_ops link_ops;
-
-/* nng's clock, whatever clock the program has installed. */
-int64_t tth_nng_now_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * TETHER_SEC + now.tv_nsec;
-}
 
 /* ---- Holds and the end of a stage ----------------------------------------------------------- */
 
@@ -172,7 +165,7 @@ static void look_at_peer(tth_nng_link *link) {
     tth_nng_fail_with(link, "no greeting: ", NNG_ECONNSHUT);
   else if (gone)
     tth_nng_end(link, 0, "closed by the peer");
-  else if (greeting && tth_nng_now_ns() >= link->end_ns)
+  else if (greeting && tth_real_now_ns() >= link->end_ns)
     tth_nng_end(link, 0, "no greeting in time");
 }
 
@@ -237,7 +230,7 @@ void tth_nng_link_greet(tth_nng_link *link, const tth_nng_look *look, int64_t ti
   if (!look) look = &none;
   link->greeted = greeted;
   link->owner = owner;
-  link->end_ns = tether_time_add(tth_nng_now_ns(), timeout_ns);
+  link->end_ns = tether_time_add(tth_real_now_ns(), timeout_ns);
   link->greeting_len = look->len;
   memcpy(link->greeting, look->greeting, sizeof link->greeting);
   size_t left = sizeof tth_sp_greeting - look->said;

@@ -26,9 +26,6 @@ extern _Atomic int64_t tth_link_nng_greeting_timeout_ns;
  * wait that was missed shows. */
 void tth_link_nng_set_lease(int64_t ns);
 
-/* nng's clock, whatever clock the program has installed. */
-int64_t tth_nng_now_ns(void);
-
 /* ---- Addresses (link_nng_url.c) -------------------------------------------------------------- */
 
 /* The properties of a URL's scheme that matter above nng. */

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "rpc/link_nng.h"
+#include "rpc/real_time.h"
 
 /* nng's dialer with what it was made with. */
 typedef struct dialing {
@@ -87,7 +88,7 @@ static void connected(void *arg) {
     finish(dialer, NULL, "out of memory");
     return;
   }
-  int64_t left_ns = dialer->end_ns == TETHER_FOREVER ? TETHER_FOREVER : dialer->end_ns - tth_nng_now_ns();
+  int64_t left_ns = dialer->end_ns == TETHER_FOREVER ? TETHER_FOREVER : dialer->end_ns - tth_real_now_ns();
   pthread_mutex_lock(&dialer->lock);
   dialer->greeting = link;
   if (dialer->closing) tth_nng_link_abort(link, "the client is closing");
@@ -137,7 +138,7 @@ void tth_nng_dial(tth_dialer *dialer, int64_t timeout_ns, void (*done)(void *own
                   void *owner) {
   dialer->done = done;
   dialer->owner = owner;
-  dialer->end_ns = tether_time_add(tth_nng_now_ns(), timeout_ns);
+  dialer->end_ns = tether_time_add(tth_real_now_ns(), timeout_ns);
   dialing old = {0};
   pthread_mutex_lock(&dialer->lock);
   dialer->running++;

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "rpc/link_nng_impl.h"
+#include "rpc/real_time.h"
 
 #define CONTAINER(pointer) ((tth_nng_link *)(void *)((char *)(pointer)-offsetof(tth_nng_link, lease_node)))
 
@@ -97,7 +98,7 @@ static void *look_after(void *unused) {
   pthread_mutex_lock(&mu);
   for (;;) {
     while (!leased) pthread_cond_wait(&changed, &mu);
-    int64_t until_ns = tether_time_add(tth_nng_now_ns(), tick_ns);
+    int64_t until_ns = tether_time_add(tth_real_now_ns(), tick_ns);
     struct timespec until = {.tv_sec = (time_t)(until_ns / TETHER_SEC), .tv_nsec = (long)(until_ns % TETHER_SEC)};
     if (pthread_cond_timedwait(&changed, &mu, &until) == ETIMEDOUT) tick_locked();
   }

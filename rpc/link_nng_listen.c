@@ -23,6 +23,7 @@
 #include <time.h>
 
 #include "rpc/link_nng.h"
+#include "rpc/real_time.h"
 #include "rpc/resolver.h"
 
 #define GREETING_MAX 256
@@ -108,7 +109,7 @@ static bool may_log_locked(tth_listener *listener, unsigned *left_out) {
  * another server's look at our socket file. */
 static void failed(tth_listener *listener, const char *peer, const char *failure, bool unheard) {
   unsigned left_out = 0;
-  int64_t now_ns = tth_nng_now_ns(), most_ns = now_ns + (FAILURES_MOST - 1) * FAILURE_NS;
+  int64_t now_ns = tth_real_now_ns(), most_ns = now_ns + (FAILURES_MOST - 1) * FAILURE_NS;
   pthread_mutex_lock(&listener->lock);
   if (listener->failed_ns < now_ns) listener->failed_ns = now_ns;
   if (listener->failed_ns > most_ns) listener->failed_ns = most_ns;
@@ -123,7 +124,7 @@ static void failed(tth_listener *listener, const char *peer, const char *failure
 static bool fail_often(tth_listener *listener) {
   if (listener->kind.tls || listener->kind.ws) return false;
   pthread_mutex_lock(&listener->lock);
-  bool often = listener->failed_ns - tth_nng_now_ns() > FAILURES_AT_ONCE * FAILURE_NS;
+  bool often = listener->failed_ns - tth_real_now_ns() > FAILURES_AT_ONCE * FAILURE_NS;
   pthread_mutex_unlock(&listener->lock);
   return often;
 }
@@ -181,7 +182,7 @@ static bool is_closing(tth_listener *listener) {
 
 /* Until the time is over, or the listener is closing. */
 static void pause_for(tth_listener *listener, int64_t ns) {
-  int64_t until_ns = tether_time_add(tth_nng_now_ns(), ns);
+  int64_t until_ns = tether_time_add(tth_real_now_ns(), ns);
   struct timespec until = {.tv_sec = (time_t)(until_ns / TETHER_SEC), .tv_nsec = (long)(until_ns % TETHER_SEC)};
   pthread_mutex_lock(&listener->lock);
   while (!listener->closing && pthread_cond_timedwait(&listener->changed, &listener->lock, &until) == 0) continue;

@@ -21,6 +21,7 @@
 #include <sched.h>
 
 #include "rpc/link_nng_impl.h"
+#include "rpc/real_time.h"
 
 #define DRAIN_NS TETHER_SEC
 
@@ -33,7 +34,7 @@
 /* How long until `end_ns`, for nng. */
 static nng_duration time_left(int64_t end_ns) {
   if (end_ns == TETHER_FOREVER) return NNG_DURATION_INFINITE;
-  int64_t left_ms = (end_ns - tth_nng_now_ns() - 1) / TETHER_MS + 1;
+  int64_t left_ms = (end_ns - tth_real_now_ns() - 1) / TETHER_MS + 1;
   if (left_ms > INT_MAX) return NNG_DURATION_INFINITE;
   return left_ms < 1 ? 1 : (nng_duration)left_ms;
 }
@@ -100,8 +101,8 @@ typedef enum next { BY_CALLBACK, AFTER_CALLBACK, AFTER_WAIT } next;
 static void receive(tth_nng_link *link, next who) {
   nng_iov iov;
   bool draining = atomic_load(&link->send_error) != 0;
-  if (draining && link->end_ns == TETHER_FOREVER) link->end_ns = tether_time_add(tth_nng_now_ns(), DRAIN_NS);
-  if (draining && tth_nng_now_ns() >= link->end_ns) tth_nng_fail_with(link, "", atomic_load(&link->send_error));
+  if (draining && link->end_ns == TETHER_FOREVER) link->end_ns = tether_time_add(tth_real_now_ns(), DRAIN_NS);
+  if (draining && tth_real_now_ns() >= link->end_ns) tth_nng_fail_with(link, "", atomic_load(&link->send_error));
   if (!receive_space(link, &iov)) tth_nng_fail(link, "out of memory for a message of %zu bytes", link->reader.want);
   if (atomic_load(&link->ending)) {
     tth_nng_drop(link);
@@ -172,7 +173,7 @@ static void bytes_received(tth_nng_link *link, size_t count, next who) {
 }
 
 static void receive_failed(tth_nng_link *link, int error) {
-  if (link->stage == TTH_NNG_OPEN && error == NNG_ETIMEDOUT && tth_nng_now_ns() < link->end_ns) {
+  if (link->stage == TTH_NNG_OPEN && error == NNG_ETIMEDOUT && tth_real_now_ns() < link->end_ns) {
     receive(link, BY_CALLBACK); /* with a limit from now on, if a send has failed */
     return;
   }
@@ -227,8 +228,8 @@ static void look_for_a_while(tth_nng_link *link) {
     link->look_skips--;
     return;
   }
-  int64_t end_ns = tth_nng_now_ns() + LOOK_NS;
-  while (!seems_over(link) && tth_nng_now_ns() < end_ns) sched_yield();
+  int64_t end_ns = tth_real_now_ns() + LOOK_NS;
+  while (!seems_over(link) && tth_real_now_ns() < end_ns) sched_yield();
   unsigned skips = seems_over(link) ? 0 : 2 * link->look_losses + 1;
   link->look_skips = link->look_losses = skips < LOOK_SKIPS_MOST ? skips : LOOK_SKIPS_MOST;
 }

@@ -8,13 +8,14 @@
 #include <time.h>
 
 #include "rpc/large.h"
+#include "rpc/real_time.h"
 #include "rpc/server.h"
 #include "rpc/tls.h"
 
 /* How long a drain waits for the slowest peer. */
 #define DRAIN_BOUND_NS (5 * TETHER_SEC)
 
-/* Waits for *count to become 0 until the deadline; false if it did not. */
+/* Waits for *count to become 0 until the deadline, which is in real time; false if it did not. */
 static bool wait_for_none(tether_server *server, const _Atomic size_t *count, int64_t deadline_ns) {
   struct timespec at = {.tv_sec = (time_t)(deadline_ns / TETHER_SEC), .tv_nsec = (long)(deadline_ns % TETHER_SEC)};
   bool in_time = true;
@@ -99,7 +100,7 @@ static void go_away(tth_conn *conn) {
 
 /* Drains every connection, until all have or the deadline is there. */
 static void drain(tether_server *server, int64_t deadline_ns) {
-  int64_t now_ns = tether_now_ns(), bound_ns = tether_time_add(now_ns, DRAIN_BOUND_NS);
+  int64_t now_ns = tether_now_ns(), bound_ns = tether_time_add(tth_real_now_ns(), DRAIN_BOUND_NS);
   pthread_mutex_lock(&server->mu);
   for (tth_conn *conn = server->conns; conn; conn = tth_conn_node_of(conn)->next) {
     tth_session *session = tth_conn_lock(conn);
@@ -114,7 +115,7 @@ static void drain(tether_server *server, int64_t deadline_ns) {
 
 void tether_server_shutdown(tether_server *server, int64_t grace_ns) {
   call_drain_hooks(server);
-  int64_t deadline_ns = tether_time_add(tether_now_ns(), grace_ns);
+  int64_t deadline_ns = tether_time_add(tth_real_now_ns(), grace_ns);
   stop_listening(server);
   if (grace_ns > 0) drain(server, deadline_ns);
   each_conn(server, go_away);
@@ -127,7 +128,7 @@ void tether_server_shutdown(tether_server *server, int64_t grace_ns) {
     tether_cause_unref(cause);
   }
   each_conn(server, tth_conn_close_gently);
-  if (!wait_for_none(server, &server->conn_count, tether_time_add(tether_now_ns(), TTH_CLOSE_BOUND_NS)))
+  if (!wait_for_none(server, &server->conn_count, tether_time_add(tth_real_now_ns(), TTH_CLOSE_BOUND_NS)))
     each_conn(server, tth_conn_close);
   (void)wait_for_none(server, &server->conn_count, TETHER_FOREVER);
 }

@@ -473,9 +473,9 @@ TETHER_API TETHER_MUST_USE tether_code tether_server_listen(tether_server *serve
 TETHER_API uint16_t tether_server_port(const tether_server *server);
 
 /* Drains the server: calls what tether_server_on_drain was given, stops listening, asks clients to open no more calls
- * here (GOAWAY), accepts those that were on their way, lets accepted calls finish for at most `grace_ns` in all, then
- * cancels the rest with cause SHUTDOWN (they end UNAVAILABLE at the client). Calls that were not accepted end
- * UNAVAILABLE too and have run nothing. With a grace of 0 calls on their way are not accepted. Returns when every
+ * here (GOAWAY), accepts those that were on their way, lets accepted calls finish for at most `grace_ns` of real time
+ * in all, then cancels the rest with cause SHUTDOWN (they end UNAVAILABLE at the client). Calls that were not accepted
+ * end UNAVAILABLE too and have run nothing. With a grace of 0 calls on their way are not accepted. Returns when every
  * handler has returned. */
 TETHER_API void tether_server_shutdown(tether_server *server, int64_t grace_ns);
 

@@ -2,6 +2,7 @@
  *
  *   a wait on a condition variable   runs one step and returns: a spurious wake-up, after which the waiter looks again
  *   a server's pool of threads       a queue of its process, whose tasks run in later steps
+ *   real time, which bounds waits    the simulation's
  *   random numbers                   follow from the seed
  *
  * So a graceful shutdown or close goes on in virtual time while everything else does, nested in the step that began it.
@@ -15,6 +16,8 @@ int __real_pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex);
 int __wrap_pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex);
 int __real_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until);
 int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until);
+int64_t __real_tth_real_now_ns(void);
+int64_t __wrap_tth_real_now_ns(void);
 tether_code __real_tether_pool_open(int max_threads, tether_pool **pool);
 tether_code __wrap_tether_pool_open(int max_threads, tether_pool **pool);
 void __real_tether_pool_close(tether_pool *pool);
@@ -49,6 +52,8 @@ int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, 
       until->tv_sec >= TETHER_FOREVER / TETHER_SEC ? TETHER_FOREVER : until->tv_sec * TETHER_SEC + until->tv_nsec;
   return step_instead(mutex, until_ns) ? 0 : ETIMEDOUT;
 }
+
+int64_t __wrap_tth_real_now_ns(void) { return runs() ? sim->now_ns : __real_tth_real_now_ns(); }
 
 /* ---- Pools --------------------------------------------------------------------------------- */
 
