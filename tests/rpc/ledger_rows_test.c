@@ -194,6 +194,30 @@ static void time_on_the_way_is_in_flight_and_the_handlers_own_is_in_the_handler(
               "deadline exceeded after 800 ms, 700 ms of it in the handler (/testing.v1.Handed/Both at ");
 }
 
+static void the_hop_that_was_slow_reports_before_those_above_give_up(void **state) {
+  (void)state;
+  tether_call *c = start(tether_ctx_background(), &(tether_call_options){.timeout_ns = TIMEOUT_NS});
+  move(0);
+  tether_call *s = stream_take(&n->stats);
+  move(100 * MS);
+  tether_call *below = start(tether_call_ctx(s), NULL);
+  move(0);
+  tether_call *t = stream_take(&n->stats);
+  move(898 * MS - 1);
+  assert_int_equal(tether_ctx_err(tether_call_ctx(t)), TETHER_OK);
+  move(1);
+  assert_int_equal(tether_ctx_err(tether_call_ctx(t)), TETHER_DEADLINE_EXCEEDED); /* twice 1 ms was kept back */
+  assert_int_equal(tether_ctx_err(tether_call_ctx(s)), TETHER_OK);
+  stream_finish(t, TETHER_DEADLINE_EXCEEDED, TETHER_DEADLINE_EXCEEDED);
+  move(0);
+  assert_says(below, "deadline exceeded after 898 ms, 898 ms of it in the handler (/testing.v1.Handed/Both at ");
+  assert_int_equal(tether_ctx_err(tether_call_ctx(s)), TETHER_OK);
+  stream_finish(s, TETHER_DEADLINE_EXCEEDED, TETHER_DEADLINE_EXCEEDED);
+  move(0);
+  assert_int_equal(tether_ctx_err(tether_call_ctx(c)), TETHER_OK);
+  assert_says(c, "deadline exceeded after 998 ms, 898 ms of it in the handler (/testing.v1.Handed/Both at ");
+}
+
 static int setup_one_worker(void **state) {
   if (ctx_sim_setup(state) != 0 || stream_net_open(state, true, &(tether_server_options){.max_workers = 1}, NULL) != 0)
     return -1;
@@ -237,6 +261,7 @@ int main(void) {
       CASE(time_before_there_is_a_connection_is_connecting),
       CASE(time_at_the_sender_is_queued_here),
       CASE(time_on_the_way_is_in_flight_and_the_handlers_own_is_in_the_handler),
+      CASE(the_hop_that_was_slow_reports_before_those_above_give_up),
       cmocka_unit_test_setup_teardown(time_in_the_servers_queue_is_queued_there, setup_one_worker, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
