@@ -106,7 +106,7 @@ static void a_refusal_that_crosses_the_cancel_takes_the_call_off_the_count(void 
   tst_bank_refuse(0, 1);
   assert_unsent(client, 1);
   const tst_frames *heard = &tst_bank_now.peers[0].heard; /* no VERDICT: it could be meant for another's UNAVAILABLE */
-  tth_frame frame;
+  tth_frame frame = {0};
   for (size_t pos = 0; pos < heard->len; pos += TTH_FRAME_HEADER + frame.length) {
     assert_true(tth_frame_get(heard->bytes + pos, heard->len - pos, &frame));
     assert_int_not_equal(frame.type, TTH_VERDICT);
