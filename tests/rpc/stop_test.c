@@ -219,6 +219,9 @@ static void a_server_may_bound_calls_without_a_deadline(void **state) {
   TETHER_SCOPED tether_ctx *ctx = bounded();
   TETHER_SCOPED_CALL tether_call *later = testing_v1_echo_client_hang(f->client, ctx, &request, NULL);
   rpc_assert_code(later, TETHER_DEADLINE_EXCEEDED);
+  const tether_call_options detached = {.detached_ns = 3600 * TETHER_SEC};
+  TETHER_SCOPED_CALL tether_call *longer = testing_v1_echo_client_hang(f->client, ctx, &request, &detached);
+  rpc_assert_code(longer, TETHER_DEADLINE_EXCEEDED);
   assert_int_equal(tether_ctx_err(ctx), TETHER_OK); /* it was the server's bound, not this one */
 }
 
@@ -235,6 +238,10 @@ static void a_server_may_refuse_calls_without_a_deadline(void **state) {
   TETHER_SCOPED tether_ctx *ctx = bounded();
   TETHER_SCOPED_CALL tether_call *some = testing_v1_echo_client_quick(f->client, ctx, &request, NULL);
   rpc_assert_code(some, TETHER_OK);
+  const tether_call_options detached = {.detached_ns = 3600 * TETHER_SEC}; /* a bound it has */
+  TETHER_SCOPED_CALL tether_call *other =
+      testing_v1_echo_client_quick(f->client, tether_ctx_background(), &request, &detached);
+  rpc_assert_code(other, TETHER_OK);
 }
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
