@@ -119,8 +119,8 @@ typedef struct tether_server_options {
   const tether_tls *tls;         /* for tls+tcp:// and wss://; copied */
   int max_workers;               /* threads for pooled handlers; default 64, started as needed */
   const tether_key *const *keys; /* NULL-terminated: value keys to decode from incoming calls; static */
-  int64_t max_timeout_ns;        /* handlers of calls without a deadline, or with a later one, get this; 0: no bound */
-  bool deadline_required;        /* calls without a deadline are refused: INVALID_ARGUMENT */
+  int64_t max_timeout_ns; /* handlers without a deadline or bound, or with a later one, get this; 0: no such bound */
+  bool deadline_required; /* calls with neither a deadline nor a bound are refused: INVALID_ARGUMENT */
   const tether_interceptor *const *interceptors; /* NULL-terminated; must outlive the server, as what it lists */
 
   /* Connections; zero means the default, TETHER_FOREVER never. gRPC's names and defaults (gRFC A8, A9). */
