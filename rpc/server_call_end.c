@@ -191,6 +191,9 @@ void tth_server_call_shed(tether_call *call, const char *why) {
 
 bool tth_server_call_end_unhandled(tether_call *call, tether_code code, const char *message) {
   if (atomic_exchange(&call->s.taken, true)) return false;
-  tth_server_call_end(call, code, message);
+  bool late = code == TETHER_DEADLINE_EXCEEDED;
+  tether_cause *cause = late ? tether_cause_new(TETHER_CAUSE_DEADLINE, NULL, message) : NULL;
+  end_with_cause(call, code, message, cause);
+  tether_cause_unref(cause);
   return true;
 }

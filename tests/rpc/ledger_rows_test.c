@@ -194,6 +194,20 @@ static void time_on_the_way_is_in_flight_and_the_handlers_own_is_in_the_handler(
               "deadline exceeded after 800 ms, 700 ms of it in the handler (/testing.v1.Handed/Both at ");
 }
 
+static void a_call_that_arrives_too_late_was_in_flight_and_its_end_has_a_cause(void **state) {
+  (void)state;
+  tst_mem_delay(n->link, 800 * MS);
+  tether_call *c =
+      start(tether_ctx_background(), &(tether_call_options){.timeout_ns = TIMEOUT_NS, .reserve_ns = 300 * MS});
+  move(800 * MS);
+  const tether_cause *cause = tether_call_cause(c);
+  assert_int_equal(tether_cause_get_code(cause), TETHER_CAUSE_DEADLINE);
+  assert_string_equal(tether_cause_text(cause), "the deadline had passed on arrival");
+  assert_string_equal(tether_cause_origin(cause), tether_origin());
+  assert_int_equal(atomic_load(&n->stats.handed), 0);
+  assert_says(c, "deadline exceeded after 800 ms, 800 ms of it in flight (/testing.v1.Handed/Both at ");
+}
+
 static void the_hop_that_was_slow_reports_before_those_above_give_up(void **state) {
   (void)state;
   tether_call *c = start(tether_ctx_background(), &(tether_call_options){.timeout_ns = TIMEOUT_NS});
@@ -261,6 +275,7 @@ int main(void) {
       CASE(time_before_there_is_a_connection_is_connecting),
       CASE(time_at_the_sender_is_queued_here),
       CASE(time_on_the_way_is_in_flight_and_the_handlers_own_is_in_the_handler),
+      CASE(a_call_that_arrives_too_late_was_in_flight_and_its_end_has_a_cause),
       CASE(the_hop_that_was_slow_reports_before_those_above_give_up),
       cmocka_unit_test_setup_teardown(time_in_the_servers_queue_is_queued_there, setup_one_worker, teardown),
   };

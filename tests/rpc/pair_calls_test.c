@@ -121,7 +121,7 @@ static void call_too_late(struct caller *c) {
   struct batch b = {.len = 0};
   add_call(&b, 3, "/testing.v1.Echo/Quick", 0, "late");
   send_batch(c->socket, &b);
-  assert_answered(c, 3, TETHER_DEADLINE_EXCEEDED, TETHER_CAUSE_NONE);
+  assert_answered(c, 3, TETHER_DEADLINE_EXCEEDED, TETHER_CAUSE_DEADLINE);
   assert_int_equal(atomic_load(&c->stats.started), 2);
 }
 
