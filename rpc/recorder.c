@@ -220,21 +220,21 @@ static size_t put_varint(uint8_t *to, size_t value) {
   return len;
 }
 
-void tth_recorder_call_explained(tth_recorder *recorder, unsigned row, const ProtobufCBinaryData *told) {
+void tth_recorder_call_explained(tth_recorder *recorder, unsigned row, const ProtobufCBinaryData *hop) {
   if (!recorder) return;
-  ProtobufCBinaryData fitting = *told, *hop = &fitting;
-  uint8_t *shorter = fit(hop);
+  ProtobufCBinaryData inner = *hop;
+  uint8_t *shorter = fit(&inner);
   pthread_mutex_lock(&recorder->mu);
   for (size_t i = 0; i < recorder->count; i++) {
     struct leg *leg = &recorder->legs[i];
-    if (leg->number != row || hop->len == 0) continue;
-    uint8_t *grown = realloc(leg->bytes, leg->len + HOP_OVERHEAD + hop->len);
+    if (leg->number != row || inner.len == 0) continue;
+    uint8_t *grown = realloc(leg->bytes, leg->len + HOP_OVERHEAD + inner.len);
     if (!grown) break;
     leg->bytes = grown;
     grown[leg->len++] = HOP_TAG;
-    leg->len += put_varint(grown + leg->len, hop->len);
-    memcpy(grown + leg->len, hop->data, hop->len);
-    leg->len += hop->len;
+    leg->len += put_varint(grown + leg->len, inner.len);
+    memcpy(grown + leg->len, inner.data, inner.len);
+    leg->len += inner.len;
   }
   pthread_mutex_unlock(&recorder->mu);
   free(shorter);
