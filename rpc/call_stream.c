@@ -72,7 +72,8 @@ static tth_session *lock_stream(tether_call *call, tth_conn **conn) {
   return NULL;
 }
 
-/* Queues *out if there is room. TETHER_OK with *out left: there is none, or no stream (yet, or any more). */
+/* Queues *out if there is room, or drops it if that is a detached handler's whose caller is gone. TETHER_OK with *out
+ * left: there is no room, or no stream (yet, or any more). */
 static tether_code attempt(tether_call *call, size_t message_len, tth_out **out) {
   tether_code code = TETHER_OK;
   tth_conn *conn;
@@ -92,6 +93,10 @@ static tether_code attempt(tether_call *call, size_t message_len, tth_out **out)
     } else {
       tth_session_want_writable(session, call->stream);
     }
+  } else if (call->role == TTH_SERVER && call->s.detached && !call->stream) {
+    tth_out_free(*out);
+    *out = NULL;
+    call->s.initial_sent = true;
   }
   tth_conn_unlock(conn);
   return code;

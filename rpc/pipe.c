@@ -90,14 +90,24 @@ void tth_pipe_no_more(tether_call *call) {
   unlock_and_tell(call, TETHER_CAN_RECV);
 }
 
+static void set_fault_locked(tth_pipe *pipe, tether_code code, const char *why) {
+  if (pipe->fault != TETHER_OK) return;
+  pipe->fault = code;
+  snprintf(pipe->fault_why, sizeof pipe->fault_why, "%s", why);
+}
+
 void tth_pipe_fault(tether_call *call, tether_code code, const char *why) {
+  pthread_mutex_lock(&call->pipe->mu);
+  set_fault_locked(call->pipe, code, why);
+  unlock_and_tell(call, TETHER_CAN_RECV);
+}
+
+void tth_pipe_alone(tether_call *call) {
   tth_pipe *pipe = call->pipe;
   pthread_mutex_lock(&pipe->mu);
-  if (pipe->fault == TETHER_OK) {
-    pipe->fault = code;
-    snprintf(pipe->fault_why, sizeof pipe->fault_why, "%s", why);
-  }
-  unlock_and_tell(call, TETHER_CAN_RECV);
+  if (!pipe->no_more) set_fault_locked(pipe, TETHER_CANCELLED, "its caller has gone");
+  pipe->send_tick++;
+  unlock_and_tell(call, TETHER_CAN_RECV | TETHER_CAN_SEND);
 }
 
 void tth_pipe_initial(tether_call *call) {

@@ -70,6 +70,9 @@ void tth_pipe_no_more(tether_call *call);
 /* Handler: no more messages can be read, for this reason; the first counts. */
 void tth_pipe_fault(tether_call *call, tether_code code, const char *why);
 
+/* Handler that goes on without its caller: nobody reads what it sends, and messages that have not come never will. */
+void tth_pipe_alone(tether_call *call);
+
 /* Client: initial metadata are known from here on. */
 void tth_pipe_initial(tether_call *call);
 

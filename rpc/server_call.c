@@ -266,7 +266,10 @@ static void on_cancel(tether_call *call, const tth_event *event, const tether_li
   ProtobufCMessage *message = NULL;
   char why[160];
   tether_cause *cause = NULL;
-  if (goes_on(call)) return; /* the caller has recorded its leaving */
+  if (goes_on(call)) { /* the caller has recorded its leaving */
+    if (call->pipe) tth_pipe_alone(call);
+    return;
+  }
   if (tth_call_unpack_small(call, &tether__v1__cancel__descriptor, event, limits, why, sizeof why, &message) ==
       TETHER_OK) {
     const Tether__V1__Cancel *cancel = (const Tether__V1__Cancel *)message;
@@ -285,6 +288,8 @@ void tth_server_call_lost(tether_call *call, const char *why) {
     call->s.lost = true;
     tth_server_call_cancel(call, cause);
     tether_cause_unref(cause);
+  } else if (call->pipe) {
+    tth_pipe_alone(call);
   }
   tether_call_unref(call); /* the stream's reference */
 }

@@ -153,7 +153,8 @@ typedef struct tether_call_options {
                           or what such answers have needed on this connection; at most an eighth of what is left; > 0:
                           that much, at most half of what is left;  negative: none */
   int64_t detached_ns; /* > 0: the handler gets this bound of its own instead of the deadline, and goes on when
-                          the caller leaves. 0: it is bound to the caller */
+                          the caller leaves; what it then sends is dropped, and a stream of requests that is not whole
+                          ends CANCELLED behind those that have come. 0: it is bound to the caller */
   bool explain;        /* bring back the ledger (tether/ledger.h) of a successful call too, and a complete one of a call
                           that was cut (tether_call_wait_ledger) */
   tether_group *group; /* makes the call a member of the group (tether/group.h): pass tether_group_ctx(group),
