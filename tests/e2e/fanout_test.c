@@ -258,7 +258,7 @@ static void a_process_that_stands_still_is_hedged_and_later_drops_what_it_was_as
   struct scene *s = *state;
   const Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
   be_connected(s, 0);
-  assert_int_equal(kill(s->nodes[0].pid, SIGSTOP), 0);
+  assert_true(node_pause(&s->nodes[0]));
   for (int i = 0; i < EACH; i++) tether_call_unref(hedge(s, 0, &hang, &request, TETHER_MS));
   assert_int_equal(kill(s->nodes[0].pid, SIGCONT), 0);
   tether_call *next = start(s, 0, &pooled, &request); /* the connection is as good as before */

@@ -141,7 +141,7 @@ static void a_server_that_dies_cannot_say_what_it_did(void **state) {
   Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
   TETHER_SCOPED_CALL tether_call *call = testing_v1_echo_client_hang_start(client, ctx, &request, NULL, NULL, NULL);
   assert_true(rpc_wait_for(&node.shared->stats.hanging, 1));
-  assert_int_equal(kill(node.pid, SIGSTOP), 0);
+  assert_true(node_pause(&node));
   struct killer killer = {.node = &node, .call = call};
   pthread_t thread;
   assert_int_equal(pthread_create(&thread, NULL, kill_node, &killer), 0);

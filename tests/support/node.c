@@ -38,6 +38,13 @@ bool node_start(struct node *node) {
   return true;
 }
 
+bool node_pause(const struct node *node) {
+  int status = 0;
+  if (kill(node->pid, SIGSTOP) != 0) return false;
+  while (waitpid(node->pid, &status, WUNTRACED) < 0 && errno == EINTR) continue;
+  return WIFSTOPPED(status);
+}
+
 int node_stop(struct node *node, int signal_number) {
   int status = -1;
   if (node->pid <= 0) return -1;

@@ -28,6 +28,9 @@ TETHER_MUST_USE bool node_init(struct node *node, const char *name, const char *
 /* Starts the process and waits until it serves. */
 TETHER_MUST_USE bool node_start(struct node *node);
 
+/* SIGSTOP; waits until every thread of it stands still, which may be a while after the signal. Until SIGCONT. */
+TETHER_MUST_USE bool node_pause(const struct node *node);
+
 /* SIGKILL, or SIGTERM; waits for its end. Returns the wait status, -1 if it was not running. */
 int node_stop(struct node *node, int signal_number);
 
