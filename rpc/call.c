@@ -47,6 +47,7 @@ void tether_call_unref(tether_call *call) {
   if (!call || call == &no_memory || atomic_fetch_sub_explicit(&call->refs, 1, memory_order_acq_rel) != 1) return;
   if (call->role == TTH_SERVER) {
     free(call->s.fail_message);
+    tether_cause_unref(call->s.fail_cause);
     tth_recorder_unref(call->s.recorder);
     tether_ctx_free(call->s.wait_ctx);
   } else {

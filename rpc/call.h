@@ -137,8 +137,9 @@ struct tether_call {
       struct tth_route *route;
       tether_ctx *wait_ctx; /* bounds a cancel that waits for the tree below */
       tether_after wait_after;
-      tether_after after; /* on root. Streams: from the handler's start to the end; else see `expecting` */
-      char *fail_message; /* set by the handler */
+      tether_after after;       /* on root. Streams: from the handler's start to the end; else see `expecting` */
+      char *fail_message;       /* set by the handler */
+      tether_cause *fail_cause; /* likewise */
     } s;
   };
 

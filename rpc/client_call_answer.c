@@ -7,6 +7,7 @@
  * Failures: what cannot be taken (too large, malformed, out of order, no memory) ends this call, and the server is told
  * to stop. */
 #include <stdio.h>
+#include <string.h>
 
 #include "rpc/cause_wire.h"
 #include "rpc/client_call.h"
@@ -180,7 +181,8 @@ static void on_trailers(tether_call *call, tth_event *event, const tether_limits
   /* What the server said, and not what became of it here. */
   if (trailers && trailers->code == (uint32_t)call->code && tth_retrying_ended(call)) return;
   /* Unless it is a handler's own status, with a text of its own. */
-  bool cut = tether_cause_get_code(call->cause) == TETHER_CAUSE_DEADLINE;
+  bool cut = tether_cause_get_code(call->cause) == TETHER_CAUSE_DEADLINE &&
+             strcmp(tether_call_message(call), tether_cause_text(call->cause)) == 0;
   if (call->code == TETHER_DEADLINE_EXCEEDED && (cut || !call->message)) tth_client_call_explain(call);
   tth_client_call_record(call);
   /* Behind its row, and before anybody can see that it has ended. */

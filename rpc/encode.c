@@ -206,6 +206,7 @@ static tether_code pack_end(const Tether__V1__Trailers *trailers, const Protobuf
 
 tether_code tth_encode_reply(const tether_call *call, const tth_end *end, tth_out **result) {
   const tether_cause *cause = call->cause;
+  if (!cause && call->code != TETHER_OK) cause = call->s.fail_cause;
   struct views views;
   Tether__V1__Trailers trailers = TETHER__V1__TRAILERS__INIT;
   Tether__V1__Cause wire_cause = TETHER__V1__CAUSE__INIT;

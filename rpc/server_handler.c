@@ -23,6 +23,12 @@ tether_code tether_call_fail(tether_call *call, tether_code code, const char *fo
   return known ? code : TETHER_UNKNOWN;
 }
 
+void tether_call_set_cause(tether_call *call, const tether_cause *cause) {
+  if (call->role != TTH_SERVER) return;
+  tether_cause_unref(call->s.fail_cause);
+  call->s.fail_cause = tether_cause_ref(cause);
+}
+
 /* More entries than this in one list are refused (encode.c sends that many). */
 #define ENTRIES_MAX 64
 

@@ -334,7 +334,8 @@ TETHER_API const char *tether_call_message(const tether_call *call);
  * never did. Client side. */
 TETHER_API unsigned tether_call_attempts(const tether_call *call);
 
-/* Why a call was cut: the cause its context ended with, or the one the server sent; NULL if it was not. */
+/* Why a call was cut: the cause its context ended with, or the one the server sent; NULL if it was not. A handler that
+ * passes a failure on passes this on with tether_call_set_cause. */
 TETHER_API const tether_cause *tether_call_cause(const tether_call *call);
 
 /* The reply, NULL unless the code is TETHER_OK, and where the server streams. */
@@ -495,6 +496,11 @@ TETHER_API void tether_server_close(tether_server *server);
  * sides. */
 TETHER_API TETHER_MUST_USE tether_code tether_call_fail(tether_call *call, tether_code code, const char *format, ...)
     TETHER_PRINTF(3, 4);
+
+/* Sets the cause that the caller is told if the handler fails the call: what a call below gave (tether_call_cause), so
+ * that code, origin and text of where it began arrive unchanged, or one of its own. It is referenced; NULL takes it
+ * back. Nothing comes of it if the call ends OK; if its context has ended, that one's cause is told. In the handler. */
+TETHER_API void tether_call_set_cause(tether_call *call, const tether_cause *cause);
 
 /* Memory that lives as long as the call; zeroed, aligned for any type. NULL without memory. Safe from any
  * thread until the call ends. */

@@ -66,6 +66,7 @@ tether_code answer_failure(tether_call *into, const shard_answer *answers, size_
     for (size_t i = 0; i < count; i++) {
       if (answer_state(&answers[i]) != order[k]) continue;
       const char *text = why(into, answers[i].call);
+      tether_call_set_cause(into, tether_call_cause(answers[i].call));
       return tether_call_fail(into, tether_call_code(answers[i].call), "no shard answered; %s: %s",
                               answers[i].shard->name, text ? text : "");
     }

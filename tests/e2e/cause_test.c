@@ -118,11 +118,24 @@ static void the_origin_of_a_loss_is_whoever_noticed_it(void **state) {
   assert_int_equal(caller.code, TETHER_UNAVAILABLE);
 }
 
+/* And upwards, as each handler passes it on. */
+static void a_failures_cause_is_the_same_at_the_caller(void **state) {
+  (void)state;
+  struct caller caller = {0};
+  static const char begin[] = "peer_lost, from hop-2: the connection to ";
+  start(&caller);
+  chain_node_kill(&chain.nodes[HOPS - 1]);
+  finish(&caller);
+  assert_int_equal(caller.code, TETHER_UNAVAILABLE);
+  assert_memory_equal(caller.why, begin, sizeof begin - 1);
+}
+
 int main(int argc, char **argv) {
   chain_node_main(argc, argv);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(a_cancels_cause_is_the_same_at_every_hop, setup, teardown),
       cmocka_unit_test_setup_teardown(the_origin_of_a_loss_is_whoever_noticed_it, setup, teardown),
+      cmocka_unit_test_setup_teardown(a_failures_cause_is_the_same_at_the_caller, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

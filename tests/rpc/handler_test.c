@@ -197,6 +197,39 @@ static void a_deferred_reply_is_valid_until_finish_and_the_handlers_return_is_ig
   }
 }
 
+/* Finishes a call with this, and the cause `given` unless it is NULL; returns the cause that its caller is told. */
+static const tether_cause *finish_with(struct rpc_fixture *f, tether_code code, const tether_cause *given,
+                                       tether_call **call) {
+  TETHER_SCOPED tether_ctx *ctx = bounded();
+  int before = atomic_load(&h.entered);
+  *call = start(f, ctx, DEFER);
+  assert_true(rpc_wait_for(&h.entered, before + 1));
+  tether_call_set_cause(h.deferred, tether_cause_canceled()); /* what comes later counts */
+  tether_call_set_cause(h.deferred, given);
+  tether_call_finish(h.deferred, tether_call_fail(h.deferred, code, "said"));
+  assert_int_equal(tether_call_wait(*call), code);
+  assert_string_equal(tether_call_message(*call), "said");
+  return tether_call_cause(*call);
+}
+
+static void a_failure_carries_the_cause_that_its_handler_gives(void **state) {
+  struct rpc_fixture *f = *state;
+  static const tether_cause_code codes[] = {TETHER_CAUSE_SHED, TETHER_CAUSE_DEADLINE};
+  static const tether_code with[] = {TETHER_RESOURCE_EXHAUSTED, TETHER_DEADLINE_EXCEEDED};
+  for (int i = 0; i < 2; i++) {
+    tether_cause *given = tether_cause_new(codes[i], "far away", "a reason");
+    tether_call *call;
+    const tether_cause *told = finish_with(f, with[i], given, &call);
+    tether_cause_unref(given);
+    assert_int_equal(tether_cause_get_code(told), codes[i]);
+    assert_string_equal(tether_cause_origin(told), "far away");
+    assert_string_equal(tether_cause_text(told), "a reason");
+    tether_call_unref(call);
+    assert_null(finish_with(f, with[i], NULL, &call));
+    tether_call_unref(call);
+  }
+}
+
 static void a_deferred_call_whose_caller_left_is_told_why_and_may_finish_late(void **state) {
   struct rpc_fixture *f = *state;
   TETHER_SCOPED tether_ctx *ctx = bounded();
@@ -308,6 +341,7 @@ int main(void) {
       CASE(a_slow_handler_holds_up_nobody_as_long_as_there_are_workers),
       CASE_TWO_WORKERS(no_more_handlers_run_at_once_than_there_are_workers_and_all_get_their_turn),
       CASE(a_deferred_reply_is_valid_until_finish_and_the_handlers_return_is_ignored),
+      CASE(a_failure_carries_the_cause_that_its_handler_gives),
       CASE(a_deferred_call_whose_caller_left_is_told_why_and_may_finish_late),
       CASE(a_deferred_call_may_finish_after_its_connection_is_gone),
       CASE(a_status_message_is_cut_between_characters_and_is_always_text),

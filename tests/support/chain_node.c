@@ -114,7 +114,7 @@ tether_call *chain_pass(const tether_ctx *ctx, const Testing__V1__Step *step, bo
 static tether_code pass(const tether_ctx *ctx, tether_call *call, const Testing__V1__Step *step,
                         Testing__V1__Passed *reply, void *data) {
   struct chain_shared *shared = data;
-  (void)call, (void)reply;
+  (void)reply;
   atomic_store(&shared->entered_ns, tst_now_ns());
   atomic_fetch_add(&shared->inside, 1);
   note_values(shared, ctx);
@@ -124,6 +124,7 @@ static tether_code pass(const tether_ctx *ctx, tether_call *call, const Testing_
     atomic_store(&shared->asked_ns, tst_now_ns());
     TETHER_SCOPED_CALL tether_call *below = chain_pass(ctx, step->then, false);
     code = tether_call_code(below);
+    tether_call_set_cause(call, tether_call_cause(below));
   }
   note_end(shared, ctx);
   atomic_fetch_add(&shared->passed, 1);
