@@ -1,33 +1,8 @@
 /* The handler's deadline is the caller's, however long the way: through client, link and server, in virtual time. */
-#include "tests/support/ctx_sim.h"
-#include "tests/support/stream_test.h"
+#include "tests/support/stream_time.h"
 
 #define MS TETHER_MS
 #define TIMEOUT_NS TETHER_SEC
-
-static struct stream_net *n;
-
-/* Moves both times on. */
-static void move(int64_t ns) {
-  ctx_sim_advance(ns);
-  tst_link_mem_advance(n->net, tether_now_ns());
-}
-
-static int setup(void **state) {
-  if (ctx_sim_setup(state) != 0 || stream_net_open(state, true, NULL, NULL) != 0) return -1;
-  n = *state;
-  move(0);
-  move(MS); /* connected, and what a new connection asks is answered */
-  return 0;
-}
-
-static int teardown(void **state) {
-  while (n->link) { /* one that lasted is replaced at once */
-    stream_net_break(n);
-    move(0);
-  }
-  return stream_net_teardown(state) == 0 && ctx_sim_teardown(state) == 0 ? 0 : -1;
-}
 
 static tether_call *start(int64_t reserve_ns) {
   const tether_call_options options = {.timeout_ns = TIMEOUT_NS, .reserve_ns = reserve_ns};
@@ -135,7 +110,7 @@ static void what_was_cancelled_before_its_deadline_says_nothing_of_the_reserve(v
   assert_int_equal(earlier_by(c), MS);
 }
 
-#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define CASE(test) cmocka_unit_test_setup_teardown(test, stream_time_setup, stream_time_teardown)
 
 int main(void) {
   const struct CMUnitTest tests[] = {

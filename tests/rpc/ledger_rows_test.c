@@ -5,35 +5,10 @@
 #include <tether/ledger.h>
 
 #include "rpc/client.h"
-#include "tests/support/ctx_sim.h"
-#include "tests/support/stream_test.h"
+#include "tests/support/stream_time.h"
 
 #define MS TETHER_MS
 #define TIMEOUT_NS TETHER_SEC
-
-static struct stream_net *n;
-
-/* Moves both times on. */
-static void move(int64_t ns) {
-  ctx_sim_advance(ns);
-  tst_link_mem_advance(n->net, tether_now_ns());
-}
-
-static int setup(void **state) {
-  if (ctx_sim_setup(state) != 0 || stream_net_open(state, true, NULL, NULL) != 0) return -1;
-  n = *state;
-  move(0);
-  move(MS); /* connected, and what a new connection asks is answered */
-  return 0;
-}
-
-static int teardown(void **state) {
-  while (n->link) { /* one that lasted is replaced at once */
-    stream_net_break(n);
-    move(0);
-  }
-  return stream_net_teardown(state) == 0 && ctx_sim_teardown(state) == 0 ? 0 : -1;
-}
 
 /* A call, and its handler: the test. */
 static tether_call *start(const tether_ctx *ctx, const tether_call_options *options) {
@@ -233,12 +208,7 @@ static void the_hop_that_was_slow_reports_before_those_above_give_up(void **stat
 }
 
 static int setup_one_worker(void **state) {
-  if (ctx_sim_setup(state) != 0 || stream_net_open(state, true, &(tether_server_options){.max_workers = 1}, NULL) != 0)
-    return -1;
-  n = *state;
-  move(0);
-  move(MS);
-  return 0;
+  return stream_time_open(state, &(tether_server_options){.max_workers = 1});
 }
 
 static bool has_ended(void *data) {
@@ -265,7 +235,7 @@ static void time_in_the_servers_queue_is_queued_there(void **state) {
   tether_call_unref(holder);
 }
 
-#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define CASE(test) cmocka_unit_test_setup_teardown(test, stream_time_setup, stream_time_teardown)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
@@ -277,7 +247,8 @@ int main(void) {
       CASE(time_on_the_way_is_in_flight_and_the_handlers_own_is_in_the_handler),
       CASE(a_call_that_arrives_too_late_was_in_flight_and_its_end_has_a_cause),
       CASE(the_hop_that_was_slow_reports_before_those_above_give_up),
-      cmocka_unit_test_setup_teardown(time_in_the_servers_queue_is_queued_there, setup_one_worker, teardown),
+      cmocka_unit_test_setup_teardown(time_in_the_servers_queue_is_queued_there, setup_one_worker,
+                                      stream_time_teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
