@@ -1,5 +1,6 @@
 /* What a collector of traces answers: libtether-otlp's exporter, whose connection leads to us, who say the
  * input whatever is asked. A span is taken or dropped once, and never taken without an answer. */
+#include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +49,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
   const tether_otlp_span span = {.name = "span"};
   uint64_t taken = atomic_load(&exporter.exported), before = taken + atomic_load(&exporter.dropped);
   tth_otlp_exporter_add(&exporter, tth_otlp_record_new(&span));
-  int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+  int fd;
+  do fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+  while (fd < 0 && errno == EINTR); /* libFuzzer's own timer */
   FUZZ_CHECK(fd >= 0);
   if (size > 0) (void)!send(fd, input, size, MSG_NOSIGNAL);
   shutdown(fd, SHUT_WR);
