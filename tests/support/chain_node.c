@@ -43,22 +43,26 @@ TEXT_KEY(key_secret, "x-secret", TETHER_FORWARD_SECRET);
 const tether_key *const chain_keys[CHAIN_KEYS + 1] = {&key_local, &key_one_hop, &key_all, &key_unknown, &key_secret};
 static const tether_key *const fewer_keys[] = {&key_local, &key_one_hop, &key_all, &key_secret, NULL};
 
+/* Of what is noted: of calls at once the last one counts, whole. */
+static pthread_mutex_t note_mu = PTHREAD_MUTEX_INITIALIZER;
+
 static void note_values(struct chain_shared *shared, const tether_ctx *ctx) {
-  static pthread_mutex_t mu = PTHREAD_MUTEX_INITIALIZER; /* of calls at once the last one counts, whole */
-  pthread_mutex_lock(&mu);
+  pthread_mutex_lock(&note_mu);
   for (int i = 0; i < CHAIN_KEYS; i++) {
     const char *value = tether_ctx_value(ctx, chain_keys[i]);
     snprintf(shared->seen[i], sizeof shared->seen[i], "%s", value ? value : "-");
   }
-  pthread_mutex_unlock(&mu);
+  pthread_mutex_unlock(&note_mu);
 }
 
 /* What a handler can say of its end. */
 static void note_end(struct chain_shared *shared, const tether_ctx *ctx) {
   const tether_cause *cause = tether_ctx_cause(ctx);
   if (!cause) return;
+  pthread_mutex_lock(&note_mu);
   snprintf(shared->why, sizeof shared->why, "%s, from %s: %s", tether_cause_code_name(tether_cause_get_code(cause)),
            tether_cause_origin(cause), tether_cause_text(cause));
+  pthread_mutex_unlock(&note_mu);
   atomic_fetch_add(&shared->cut, 1);
 }
 
