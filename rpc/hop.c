@@ -11,17 +11,11 @@
 
 #include "rpc/recorder.h"
 
-/* Tags of what is looked at: frames.proto. */
-#define HOP_LEG 0x3a
-#define HOP_CUT 0x40
+/* The tag of Leg.code. */
 #define LEG_CODE 0x38
-#define LEG_HOP 0x4a
 
 /* A tag of one byte, and 32 bits. */
 #define CUT_MOST ((size_t)6)
-
-/* A tag of one byte, and a length of at most three. */
-#define LEG_OVERHEAD ((size_t)4)
 
 struct field {
   const uint8_t *begin, *end; /* with its tag */
@@ -40,7 +34,7 @@ static bool get_varint(const uint8_t **at, const uint8_t *end, uint64_t *value) 
   return false;
 }
 
-static size_t put_varint(uint8_t *to, uint64_t value) {
+size_t tth_hop_put_varint(uint8_t *to, uint64_t value) {
   size_t len = 0;
   for (; value >= 0x80; value >>= 7) to[len++] = (uint8_t)(value | 0x80);
   to[len++] = (uint8_t)value;
@@ -97,26 +91,27 @@ static size_t shorten(const uint8_t *bytes, size_t len, uint8_t *to, size_t room
 /* Writes the leg with its Hop shortened, to `to`; 0: it does not fit. */
 static size_t shorten_leg(const struct field *leg, uint8_t *to, size_t room, int depth) {
   struct field field, hop = {0};
-  size_t len = LEG_OVERHEAD; /* its own tag and length come before it at the end */
+  size_t len = TTH_HOP_OVERHEAD; /* its own tag and length come before it at the end */
   for (const uint8_t *at = leg->payload; at < leg->end;) {
     if (!get_field(&at, leg->end, &field)) return 0;
-    if (field.tag == LEG_HOP) hop = field;
-    if (field.tag == LEG_HOP) continue;
+    if (field.tag == TTH_LEG_HOP) hop = field;
+    if (field.tag == TTH_LEG_HOP) continue;
     if (size_of(&field) > room - len) return 0;
     len += copy(to + len, &field);
   }
-  if (!hop.begin || room - len <= LEG_OVERHEAD) return 0;
-  uint8_t *inner = to + len + LEG_OVERHEAD;
-  size_t inner_len = shorten(hop.payload, (size_t)(hop.end - hop.payload), inner, room - len - LEG_OVERHEAD, depth + 1);
+  if (!hop.begin || room - len <= TTH_HOP_OVERHEAD) return 0;
+  uint8_t *inner = to + len + TTH_HOP_OVERHEAD;
+  size_t inner_len =
+      shorten(hop.payload, (size_t)(hop.end - hop.payload), inner, room - len - TTH_HOP_OVERHEAD, depth + 1);
   if (inner_len == 0) return 0;
-  to[len++] = LEG_HOP;
-  len += put_varint(to + len, inner_len);
+  to[len++] = TTH_LEG_HOP;
+  len += tth_hop_put_varint(to + len, inner_len);
   memmove(to + len, inner, inner_len);
   len += inner_len;
-  size_t own_len = len - LEG_OVERHEAD, at = 0;
-  to[at++] = HOP_LEG;
-  at += put_varint(to + at, own_len);
-  memmove(to + at, to + LEG_OVERHEAD, own_len);
+  size_t own_len = len - TTH_HOP_OVERHEAD, at = 0;
+  to[at++] = TTH_HOP_LEG;
+  at += tth_hop_put_varint(to + at, own_len);
+  memmove(to + at, to + TTH_HOP_OVERHEAD, own_len);
   return at + own_len;
 }
 
@@ -141,15 +136,15 @@ static bool put_own(struct short_hop *hop, const uint8_t *bytes, const uint8_t *
   struct field field;
   for (const uint8_t *at = bytes; at < end;) {
     if (!get_field(&at, end, &field)) return false;
-    if (field.tag == HOP_CUT) hop->cut = (uint32_t)field.value;
-    if (field.tag == HOP_CUT || field.tag == HOP_LEG) continue;
+    if (field.tag == TTH_HOP_CUT) hop->cut = (uint32_t)field.value;
+    if (field.tag == TTH_HOP_CUT || field.tag == TTH_HOP_LEG) continue;
     if (size_of(&field) > room - hop->len) return false;
     hop->len += copy(hop->to + hop->len, &field);
   }
   hop->failed_left = hop->good_left = room - hop->len;
   for (const uint8_t *at = bytes; at < end;) {
     (void)get_field(&at, end, &field);
-    if (field.tag == HOP_LEG && has_failed(&field)) (void)take(&hop->good_left, size_of(&field));
+    if (field.tag == TTH_HOP_LEG && has_failed(&field)) (void)take(&hop->good_left, size_of(&field));
   }
   return true;
 }
@@ -158,7 +153,7 @@ static void put_leg(struct short_hop *hop, const struct field *leg, int depth) {
   size_t *left = has_failed(leg) ? &hop->failed_left : &hop->good_left, room = *left, len = 0;
   if (take(left, size_of(leg)))
     len = copy(hop->to + hop->len, leg);
-  else if (room > LEG_OVERHEAD)
+  else if (room > TTH_HOP_OVERHEAD)
     len = shorten_leg(leg, hop->to + hop->len, room, depth);
   hop->len += len;
   if (len == 0 && hop->cut < UINT32_MAX) hop->cut++;
@@ -171,11 +166,11 @@ static size_t shorten(const uint8_t *bytes, size_t len, uint8_t *to, size_t room
   if (depth >= TTH_LEDGER_DEPTH || room <= CUT_MOST || !put_own(&hop, bytes, end, room - CUT_MOST)) return 0;
   for (const uint8_t *at = bytes; at < end;) {
     (void)get_field(&at, end, &field);
-    if (field.tag == HOP_LEG) put_leg(&hop, &field, depth);
+    if (field.tag == TTH_HOP_LEG) put_leg(&hop, &field, depth);
   }
   if (hop.cut == 0) return hop.len;
-  to[hop.len++] = HOP_CUT;
-  return hop.len + put_varint(to + hop.len, hop.cut);
+  to[hop.len++] = TTH_HOP_CUT;
+  return hop.len + tth_hop_put_varint(to + hop.len, hop.cut);
 }
 
 size_t tth_hop_shorten(const uint8_t *bytes, size_t len, uint8_t *to, size_t room) {

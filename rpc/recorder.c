@@ -209,17 +209,6 @@ unsigned tth_recorder_call_ended(tth_recorder *recorder, const Tether__V1__Leg *
   return number;
 }
 
-/* Leg.hop, field 9, behind what was packed without it. */
-#define HOP_TAG 0x4a
-#define HOP_OVERHEAD ((size_t)4)
-
-static size_t put_varint(uint8_t *to, size_t value) {
-  size_t len = 0;
-  for (; value >= 0x80; value >>= 7) to[len++] = (uint8_t)(value | 0x80);
-  to[len++] = (uint8_t)value;
-  return len;
-}
-
 void tth_recorder_call_explained(tth_recorder *recorder, unsigned row, const ProtobufCBinaryData *hop) {
   if (!recorder) return;
   ProtobufCBinaryData inner = *hop;
@@ -228,11 +217,11 @@ void tth_recorder_call_explained(tth_recorder *recorder, unsigned row, const Pro
   for (size_t i = 0; i < recorder->count; i++) {
     struct leg *leg = &recorder->legs[i];
     if (leg->number != row || inner.len == 0) continue;
-    uint8_t *grown = realloc(leg->bytes, leg->len + HOP_OVERHEAD + inner.len);
+    uint8_t *grown = realloc(leg->bytes, leg->len + TTH_HOP_OVERHEAD + inner.len);
     if (!grown) break;
     leg->bytes = grown;
-    grown[leg->len++] = HOP_TAG;
-    leg->len += put_varint(grown + leg->len, inner.len);
+    grown[leg->len++] = TTH_LEG_HOP; /* behind what was packed without it */
+    leg->len += tth_hop_put_varint(grown + leg->len, inner.len);
     memcpy(grown + leg->len, inner.data, inner.len);
     leg->len += inner.len;
   }
@@ -245,10 +234,6 @@ static int by_start(const void *a, const void *b) {
   return (x->started_ns > y->started_ns) - (x->started_ns < y->started_ns);
 }
 
-/* The Hop's fields but legs and cut are packed by protobuf-c; each leg is field 7 (tag 0x3a), cut is field 8 (0x40). */
-#define LEG_TAG 0x3a
-#define LEG_OVERHEAD ((size_t)4)
-
 /* Puts the legs that fit, failed ones first in what there is room for, in the order started; adds the others to *cut.
  */
 static size_t put_legs(const tth_recorder *recorder, uint8_t *to, size_t room, size_t *cut) {
@@ -257,16 +242,16 @@ static size_t put_legs(const tth_recorder *recorder, uint8_t *to, size_t room, s
   for (int pass = 0; pass < 2; pass++) {
     for (size_t i = 0; i < recorder->count; i++) {
       const struct leg *leg = &recorder->legs[i];
-      if (!leg->bytes || take[i] || leg->failed != (pass == 0) || leg->len + LEG_OVERHEAD > room) continue;
+      if (!leg->bytes || take[i] || leg->failed != (pass == 0) || leg->len + TTH_HOP_OVERHEAD > room) continue;
       take[i] = true;
-      room -= leg->len + LEG_OVERHEAD;
+      room -= leg->len + TTH_HOP_OVERHEAD;
     }
   }
   for (size_t i = 0; i < recorder->count; i++) {
     if (!take[i]) ++*cut;
     if (!take[i]) continue;
-    to[len++] = LEG_TAG;
-    len += put_varint(to + len, recorder->legs[i].len);
+    to[len++] = TTH_HOP_LEG;
+    len += tth_hop_put_varint(to + len, recorder->legs[i].len);
     memcpy(to + len, recorder->legs[i].bytes, recorder->legs[i].len);
     len += recorder->legs[i].len;
   }
@@ -283,8 +268,8 @@ bool tth_recorder_pack(tth_recorder *recorder, Tether__V1__Hop *hop, ProtobufCBi
     size_t cut = recorder->cut;
     len += put_legs(recorder, bytes + len, TTH_LEDGER_MOST - len - 16, &cut);
     if (cut) {
-      bytes[len++] = 0x40;
-      len += put_varint(bytes + len, cut);
+      bytes[len++] = TTH_HOP_CUT;
+      len += tth_hop_put_varint(bytes + len, cut);
     }
     pthread_mutex_unlock(&recorder->mu);
   }

@@ -270,8 +270,8 @@ static const char *header(const char *at, const char *end, const char *name) {
 }
 
 static void check_json(int status, const char *body, size_t len) {
-  static char
-      known[sizeof long_text + 1000]; /* the last that was long: parsing it again and again takes most of the time */
+  /* The last that was long: parsing it again and again takes most of the time. */
+  static char known[sizeof long_text + 1000];
   static size_t known_len;
   if (len == known_len && memcmp(body, known, len) == 0) return;
   /* What is written when a reply cannot be made; here there is memory. */
