@@ -329,7 +329,7 @@ void tth_server_call_added(tether_server *server, tether_call *call) {
   pthread_mutex_unlock(&server->mu);
 }
 
-void tth_server_call_gone(tether_server *server, tether_call *call) {
+void tth_server_call_answers(tether_server *server, tether_call *call) {
   tth_book *book = book_of(server, call->conn);
   pthread_mutex_lock(&book->mu);
   *(call->s.prev ? &call->s.prev->s.next : &book->first) = call->s.next;
@@ -337,6 +337,9 @@ void tth_server_call_gone(tether_server *server, tether_call *call) {
   book->ended[call->code]++;
   tth_conn_node_of(call->conn)->answered[call->code]++;
   pthread_mutex_unlock(&book->mu);
+}
+
+void tth_server_call_gone(tether_server *server) {
   /* Who stops may free the server as soon as there are no calls, so the last one goes under the lock. */
   size_t calls = atomic_load(&server->calls);
   while (calls > 1)

@@ -85,9 +85,11 @@ TETHER_MUST_USE tether_code tth_server_open_on(const tth_transport *transport, c
 /* The route of a path; NULL: not served. */
 tth_route *tth_server_route(const tether_server *server, const char *path);
 
-/* The call's HEADERS are being read; it has ended. */
+/* The call's HEADERS are being read; its end, with the status it has now, is about to leave, and is on record; nothing
+ * here is used for it any more. */
 void tth_server_call_added(tether_server *server, tether_call *call);
-void tth_server_call_gone(tether_server *server, tether_call *call);
+void tth_server_call_answers(tether_server *server, tether_call *call);
+void tth_server_call_gone(tether_server *server);
 
 /* Where admission looks at a call, if the server sheds (server_admission.c). NULL, or why it is shed: on arrival; when
  * a worker has it. */

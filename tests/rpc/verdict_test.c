@@ -119,6 +119,51 @@ static void a_client_moves_only_what_it_was_answered_itself(void **state) {
   tst_mem_net_free(net);
 }
 
+/* Answers TRAILERS as they leave. */
+static void correct_at_once(void *data, uint8_t *batch, size_t len) {
+  tst_mem_peer *peer = data;
+  tst_frames frames = {0};
+  tth_frame frame;
+  size_t at = 0;
+  if (!tst_frames_find(batch, len, &at, TTH_TRAILERS, 1, &frame)) return;
+  tst_frames_raw(&frames, TTH_VERDICT, 0, 1, "\x08\x00\x10\x01", 4); /* OK to CANCELLED */
+  tst_mem_peer_say_frames(peer, &frames);
+  tst_frames_fini(&frames);
+}
+
+static void hears(void *data, const uint8_t *batch, size_t len) { (void)data, (void)batch, (void)len; }
+static void sent(void *data) { (void)data; }
+static void closes(void *data, const char *why) { (void)data, (void)why; }
+
+static void a_verdict_counts_even_before_the_thread_that_answered_has_gone_on(void **state) {
+  (void)state;
+  static const tst_mem_watch watch = {.sends = correct_at_once, .receives = hears, .sent = sent, .closed = closes};
+  tst_mem_net *net;
+  struct echo_stats stats = {0};
+  tether_server *server = serve_on(&net, NULL, &stats);
+  tether_server_stats counted;
+  tst_mem_peer peer = {0};
+  tst_frames frames = {0};
+  assert_true(tst_mem_peer_dial(&peer, net, "mem://s"));
+  tst_frames_hello(&frames, 0);
+  tst_frames_headers(&frames, 1, testing_v1_handed_unary_method.path, TETHER_FOREVER);
+  tst_frames_raw(&frames, TTH_MESSAGE, TTH_FLAG_END, 1, "", 0);
+  tst_mem_peer_say_frames(&peer, &frames);
+  tether_call *handler = echo_take_handed(&stats);
+  assert_non_null(handler);
+  tst_mem_watch_link(tst_mem_other_end(peer.link), &watch, &peer);
+  tether_call_finish(handler, TETHER_OK);
+  tst_link_mem_pump(net);
+  assert_int_equal(tst_mem_peer_code(&peer, 1), TETHER_OK);
+  assert_int_equal(tether_server_get_stats(server, NULL, &counted), TETHER_OK);
+  assert_int_equal(counted.ended[TETHER_OK], 0);
+  assert_int_equal(counted.ended[TETHER_CANCELLED], 1);
+  tst_frames_fini(&frames);
+  tst_mem_peer_fini(&peer);
+  tether_server_close(server);
+  tst_mem_net_free(net);
+}
+
 static void a_call_cancelled_before_it_came_is_counted_and_one_that_is_not_accepted_apart(void **state) {
   (void)state;
   tst_mem_net *net;
@@ -269,6 +314,7 @@ int main(void) {
       CASE(a_reply_that_cannot_be_taken_counts_as_the_caller_saw_it),
       cmocka_unit_test(a_cancel_ends_a_call_whose_deadline_has_been_noticed_and_not_been_told),
       cmocka_unit_test(a_client_moves_only_what_it_was_answered_itself),
+      cmocka_unit_test(a_verdict_counts_even_before_the_thread_that_answered_has_gone_on),
       cmocka_unit_test(a_call_cancelled_before_it_came_is_counted_and_one_that_is_not_accepted_apart),
       CASE(both_sides_agree_on_calls_whose_end_is_a_race),
   };
