@@ -62,7 +62,7 @@ static void a_shutdown_with_grace_lets_a_handler_finish(void **state) {
   ctx_thread_start(&s.thread, shut_down, &s);
   ctx_thread_blocks(&s.thread);
   bool cut = is_cut(handler);
-  tether_call_finish(handler, TETHER_OK);
+  echo_finish_handed(handler, TETHER_OK);
   ctx_thread_join(&s.thread);
   assert_false(cut);
   tether_call_wait(call);
@@ -76,7 +76,7 @@ static void a_shutdown_without_grace_cuts_a_handler(void **state) {
   tether_call *handler, *call = start(f, &handler);
   ctx_thread_start(&s.thread, shut_down, &s);
   bool cut = tst_wait_until(is_cut, handler, TST_BOUND_NS);
-  tether_call_finish(handler, TETHER_OK);
+  echo_finish_handed(handler, TETHER_OK);
   ctx_thread_join(&s.thread);
   assert_true(cut);
   tether_call_wait(call);

@@ -38,7 +38,7 @@ static void fail_in_many_words(struct rpc_fixture *f, const tether_ctx *ctx) {
     TETHER_SCOPED_CALL tether_call *call = start(f, own, &handler);
     tether_ctx_cancel_cause(own, cause);
     assert_int_equal(tether_call_wait(call), TETHER_CANCELLED);
-    tether_call_finish(handler, TETHER_OK);
+    echo_finish_handed(handler, TETHER_OK);
     assert_int_equal(tether_call_wait_ledger(call, RPC_TEST_BOUND_NS), TETHER_OK);
   }
   tether_cause_unref(cause);
@@ -51,7 +51,7 @@ static void rows_that_do_not_fit_are_counted_however_far_up_they_come(void **sta
   for (int i = 0; i < DEPTH; i++) calls[i] = start(f, i ? tether_call_ctx(handlers[i - 1]) : ctx, &handlers[i]);
   fail_in_many_words(f, tether_call_ctx(handlers[DEPTH - 1]));
   for (int i = DEPTH - 1; i >= 0; i--) {
-    tether_call_finish(handlers[i], TETHER_ABORTED);
+    echo_finish_handed(handlers[i], TETHER_ABORTED);
     assert_int_equal(tether_call_wait(calls[i]), TETHER_ABORTED);
   }
   for (int i = 0; i < DEPTH; i++) { /* as each of the callers sees it */

@@ -16,29 +16,13 @@
 
 static int setup(void **state) { return rpc_fixture_open(state, &(tether_server_options){.max_workers = 1}, NULL); }
 
-/* Handlers that the test is and has not finished, each with a reference: no server closes before they are. */
-static tether_call *taken[ECHO_HANDED_MOST];
-static size_t taken_count;
-
 static tether_call *take(struct echo_stats *stats) {
   tether_call *handler = echo_take_handed(stats);
   assert_non_null(handler);
-  assert_true(taken_count < ECHO_HANDED_MOST);
-  return taken[taken_count++] = tether_call_ref(handler);
+  return handler;
 }
 
-static void finish(tether_call *handler, tether_code code) {
-  size_t i = 0;
-  while (taken[i] != handler) i++;
-  taken[i] = taken[--taken_count];
-  tether_call_finish(handler, code);
-  tether_call_unref(handler);
-}
-
-static int teardown(void **state) {
-  while (taken_count > 0) finish(taken[0], TETHER_ABORTED); /* those of a test that failed */
-  return rpc_fixture_close(state);
-}
+static int teardown(void **state) { return rpc_fixture_close(state); }
 
 static tether_ctx *bounded(void) { return tether_ctx_with_timeout(tether_ctx_background(), RPC_TEST_BOUND_NS); }
 
@@ -67,12 +51,12 @@ static void a_failed_call_tells_of_every_call_made_below_it(void **state) {
   tether_call *a, *b, *c;
   TETHER_SCOPED_CALL tether_call *root = start(f, ctx, NULL, &a);
   TETHER_SCOPED_CALL tether_call *good = start(f, tether_call_ctx(a), NULL, &b);
-  finish(b, TETHER_OK);
+  echo_finish_handed(b, TETHER_OK);
   assert_int_equal(tether_call_wait(good), TETHER_OK);
   TETHER_SCOPED_CALL tether_call *bad = start(f, tether_call_ctx(a), NULL, &c);
-  finish(c, TETHER_ABORTED);
+  echo_finish_handed(c, TETHER_ABORTED);
   assert_int_equal(tether_call_wait(bad), TETHER_ABORTED);
-  finish(a, TETHER_NOT_FOUND);
+  echo_finish_handed(a, TETHER_NOT_FOUND);
   assert_int_equal(tether_call_wait(root), TETHER_NOT_FOUND);
 
   const tether_ledger *row = tether_call_ledger(root);
@@ -115,9 +99,9 @@ static void asking_reaches_every_hop(void **state) {
   tether_call *a, *b;
   TETHER_SCOPED_CALL tether_call *root = start(f, ctx, &(tether_call_options){.explain = true}, &a);
   TETHER_SCOPED_CALL tether_call *below = start(f, tether_call_ctx(a), NULL, &b);
-  finish(b, TETHER_OK);
+  echo_finish_handed(b, TETHER_OK);
   assert_int_equal(tether_call_wait(below), TETHER_OK);
-  finish(a, TETHER_OK);
+  echo_finish_handed(a, TETHER_OK);
   assert_int_equal(tether_call_wait(root), TETHER_OK);
   const tether_ledger *row = tether_call_ledger(root);
   assert_int_equal(row->child_count, 1);
@@ -146,9 +130,9 @@ static void the_handler_that_was_slow_is_blamed_not_the_one_that_waited_for_it(v
     if (slow == 0) work_longest(began_ns);
     TETHER_SCOPED_CALL tether_call *below = start(f, tether_call_ctx(a), NULL, &b);
     if (slow == 1) work_longest(began_ns);
-    finish(b, TETHER_ABORTED);
+    echo_finish_handed(b, TETHER_ABORTED);
     assert_int_equal(tether_call_wait(below), TETHER_ABORTED);
-    finish(a, TETHER_ABORTED);
+    echo_finish_handed(a, TETHER_ABORTED);
     assert_int_equal(tether_call_wait(root), TETHER_ABORTED);
     assert_blamed(root, slow, TETHER_PHASE_HANDLER);
   }
@@ -204,7 +188,7 @@ static void a_hop_that_could_not_resolve_its_servers_name_is_blamed_for_that(voi
   const tether_call_options options = {.timeout_ns = SLOW_NS};
   TETHER_SCOPED_CALL tether_call *below = testing_v1_echo_client_quick(client, tether_call_ctx(a), &request, &options);
   rpc_assert_code(below, TETHER_DEADLINE_EXCEEDED);
-  finish(a, TETHER_ABORTED);
+  echo_finish_handed(a, TETHER_ABORTED);
   assert_int_equal(tether_call_wait(root), TETHER_ABORTED);
   const tether_ledger *row = tether_call_ledger(root)->children[0], *blamed;
   tether_phase phase;
@@ -227,7 +211,7 @@ static void more_calls_than_a_ledger_takes_are_counted(void **state) {
     TETHER_SCOPED_CALL tether_call *call = testing_v1_echo_client_quick(f->client, tether_call_ctx(a), &request, NULL);
     rpc_assert_code(call, (tether_code)request.code);
   }
-  finish(a, TETHER_ABORTED);
+  echo_finish_handed(a, TETHER_ABORTED);
   assert_int_equal(tether_call_wait(root), TETHER_ABORTED);
   const tether_ledger *row = tether_call_ledger(root);
   assert_int_equal(row->child_count + row->cut, TTH_RECORDER_LEGS + 24);
@@ -245,9 +229,9 @@ static void the_waterfall_has_a_line_for_each_call_and_names_what_took_the_time(
   TETHER_SCOPED_CALL tether_call *root = start(f, ctx, NULL, &a);
   TETHER_SCOPED_CALL tether_call *below = start(f, tether_call_ctx(a), NULL, &b);
   work_longest(began_ns);
-  finish(b, TETHER_ABORTED);
+  echo_finish_handed(b, TETHER_ABORTED);
   assert_int_equal(tether_call_wait(below), TETHER_ABORTED);
-  finish(a, TETHER_ABORTED);
+  echo_finish_handed(a, TETHER_ABORTED);
   assert_int_equal(tether_call_wait(root), TETHER_ABORTED);
   char text[4096], cut[40];
   size_t len = tether_ledger_text(tether_call_ledger(root), 40, text, sizeof text);
@@ -298,8 +282,8 @@ static void a_call_without_an_answer_says_that_it_waited_for_one_and_from_whom(v
   assert_non_null(strstr(tether_call_message(o.root), wanted));
   assert_false(tether_call_ledger(o.root)->answered);
   assert_int_equal(tether_call_wait_ledger(o.root, TETHER_MS), TETHER_DEADLINE_EXCEEDED);
-  finish(o.b, TETHER_OK);
-  finish(o.a, TETHER_OK);
+  echo_finish_handed(o.b, TETHER_OK);
+  echo_finish_handed(o.a, TETHER_OK);
   assert_int_equal(tether_call_wait_ledger(o.root, RPC_TEST_BOUND_NS), TETHER_OK);
   finish_overdue(&o);
 }
@@ -308,9 +292,9 @@ static void an_answer_that_comes_after_the_end_makes_the_ledger_complete(void **
   struct rpc_fixture *f = *state;
   struct overdue o = start_overdue(f, true);
   const tether_ledger *before = tether_call_ledger(o.root);
-  finish(o.b, TETHER_OK);
+  echo_finish_handed(o.b, TETHER_OK);
   assert_int_equal(tether_call_wait_ledger(o.below, RPC_TEST_BOUND_NS), TETHER_OK);
-  finish(o.a, TETHER_OK);
+  echo_finish_handed(o.a, TETHER_OK);
   assert_int_equal(tether_call_wait_ledger(o.root, RPC_TEST_BOUND_NS), TETHER_OK);
   const tether_ledger *row = tether_call_ledger(o.root);
   assert_true(row->answered && !before->answered); /* which is still there */
@@ -325,9 +309,9 @@ static void an_answer_that_comes_after_the_end_makes_the_ledger_complete(void **
 static bool is_kept_for_those_below(struct rpc_fixture *f) {
   struct overdue o = start_overdue(f, true);
   int64_t began_ns = tether_now_ns();
-  finish(o.a, TETHER_OK);
+  echo_finish_handed(o.a, TETHER_OK);
   bool kept = tether_call_wait_ledger(o.root, 20 * TETHER_MS) == TETHER_DEADLINE_EXCEEDED;
-  finish(o.b, TETHER_OK);
+  echo_finish_handed(o.b, TETHER_OK);
   bool in_time = tether_now_ns() - began_ns < 500 * TETHER_MS; /* of a second */
   assert_int_equal(tether_call_wait_ledger(o.root, RPC_TEST_BOUND_NS), TETHER_OK);
   assert_true(!in_time || (kept && tether_call_ledger(o.root)->children[0]->answered));
@@ -344,12 +328,12 @@ static void but_not_for_longer_than_a_second_nor_for_a_call_that_did_not_ask(voi
   struct rpc_fixture *f = *state;
   for (int explain = 0; explain < 2; explain++) {
     struct overdue o = start_overdue(f, explain);
-    finish(o.a, TETHER_OK);
+    echo_finish_handed(o.a, TETHER_OK);
     assert_int_equal(tether_call_wait_ledger(o.root, RPC_TEST_BOUND_NS), TETHER_OK);
     const tether_ledger *row = tether_call_ledger(o.root);
     assert_true(row->answered && !row->children[0]->answered);
     assert_blamed(o.root, 1, TETHER_PHASE_WAITING);
-    finish(o.b, TETHER_OK);
+    echo_finish_handed(o.b, TETHER_OK);
     finish_overdue(&o);
   }
 }
@@ -360,9 +344,9 @@ static void a_handler_that_passes_a_deadline_on_without_a_text_leaves_it_to_the_
   tether_call *a, *b;
   TETHER_SCOPED_CALL tether_call *root = start(f, ctx, NULL, &a);
   TETHER_SCOPED_CALL tether_call *below = start(f, tether_call_ctx(a), NULL, &b);
-  finish(b, TETHER_DEADLINE_EXCEEDED);
+  echo_finish_handed(b, TETHER_DEADLINE_EXCEEDED);
   assert_int_equal(tether_call_wait(below), TETHER_DEADLINE_EXCEEDED);
-  finish(a, TETHER_DEADLINE_EXCEEDED);
+  echo_finish_handed(a, TETHER_DEADLINE_EXCEEDED);
   assert_int_equal(tether_call_wait(root), TETHER_DEADLINE_EXCEEDED);
   assert_non_null(strstr(tether_call_message(root), "(/testing.v1.Handed/Unary at "));
 }

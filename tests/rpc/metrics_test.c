@@ -171,7 +171,7 @@ static void work_for_nobody_is_counted_in_seconds_by_method(void **state) {
   int64_t ended_ns = tether_now_ns();
   (void)tether_ctx_wait(tether_ctx_background(), 50 * TETHER_MS);
   double least = (double)(tether_now_ns() - ended_ns) / 1e9;
-  tether_call_finish(handler, TETHER_OK);
+  echo_finish_handed(handler, TETHER_OK);
   uint32_t running;
   assert_int_equal(tether_call_cancel_and_wait(call, NULL, RPC_TEST_BOUND_NS, &running), TETHER_OK);
   double wasted = value_of(read_all(), "tether_server_wasted_seconds_total{rpc_method=\"testing.v1.Handed/Unary\"}");

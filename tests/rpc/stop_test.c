@@ -8,8 +8,45 @@
 #include "tests/support/rpc_test.h"
 #include "tests/support/wait.h"
 
+enum { DEPTH_MOST = 3, STUBBORN = 2 };
+
+/* Threads that finish a call when its context ends; static, since they outlive a test that fails. */
+static struct finisher {
+  tether_call *call;
+  const tether_ctx *ctx;
+  pthread_t thread;
+} finishers[DEPTH_MOST];
+static int finisher_count;
+
+static void *finish_when_cut(void *data) {
+  struct finisher *finisher = data;
+  (void)tether_ctx_wait(finisher->ctx, TETHER_FOREVER);
+  tether_ctx_unref(finisher->ctx);
+  echo_finish_handed(finisher->call, TETHER_OK);
+  return NULL;
+}
+
+static void start_finisher(tether_call *call) {
+  struct finisher *finisher = &finishers[finisher_count];
+  assert_true(finisher_count < DEPTH_MOST);
+  finisher->call = call;
+  finisher->ctx = tether_ctx_ref(tether_call_ctx(call));
+  assert_int_equal(pthread_create(&finisher->thread, NULL, finish_when_cut, finisher), 0);
+  finisher_count++;
+}
+
+static void join_finishers(void) {
+  while (finisher_count > 0) pthread_join(finishers[--finisher_count].thread, NULL);
+}
+
 static int setup(void **state) { return rpc_fixture_open(state, NULL, NULL); }
-static int teardown(void **state) { return rpc_fixture_close(state); }
+
+static int teardown(void **state) {
+  struct rpc_fixture *f = *state;
+  echo_finish_rest(&f->stats); /* with a call its context ends, and with that its finisher */
+  join_finishers();
+  return rpc_fixture_close(state);
+}
 
 static tether_ctx *bounded(void) { return tether_ctx_with_timeout(tether_ctx_background(), RPC_TEST_BOUND_NS); }
 
@@ -22,37 +59,23 @@ static tether_call *start(struct rpc_fixture *f, const tether_ctx *ctx, const te
   return call;
 }
 
-struct finisher {
-  tether_call *call;
-  pthread_t thread;
-};
-
-/* Finishes a call as soon as its context has ended. */
-static void *finish_when_cut(void *data) {
-  struct finisher *finisher = data;
-  (void)tether_ctx_wait(tether_call_ctx(finisher->call), TETHER_FOREVER);
-  tether_call_finish(finisher->call, TETHER_OK);
-  return NULL;
-}
-
 static void a_cancel_waits_until_the_whole_tree_below_has_stopped(void **state) {
   struct rpc_fixture *f = *state;
   enum { LEAVES = 5 };
   TETHER_SCOPED tether_ctx *ctx = bounded();
   Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
-  struct finisher a = {0};
-  tether_call *leaves[LEAVES];
-  TETHER_SCOPED_CALL tether_call *root = start(f, ctx, NULL, &a.call);
+  tether_call *a, *leaves[LEAVES];
+  TETHER_SCOPED_CALL tether_call *root = start(f, ctx, NULL, &a);
   for (int i = 0; i < LEAVES; i++)
-    leaves[i] = testing_v1_echo_client_hang_start(f->client, tether_call_ctx(a.call), &request, NULL, NULL, NULL);
+    leaves[i] = testing_v1_echo_client_hang_start(f->client, tether_call_ctx(a), &request, NULL, NULL, NULL);
   assert_true(rpc_wait_for(&f->stats.hanging, LEAVES));
-  assert_int_equal(pthread_create(&a.thread, NULL, finish_when_cut, &a), 0);
+  start_finisher(a);
   uint32_t running = 99;
   assert_int_equal(tether_call_cancel_and_wait(root, NULL, RPC_TEST_BOUND_NS, &running), TETHER_OK);
   assert_int_equal(running, 0);
   assert_int_equal(atomic_load(&f->stats.hanging), 0);
   assert_int_equal(tether_call_code(root), TETHER_CANCELLED);
-  pthread_join(a.thread, NULL);
+  join_finishers();
   for (int i = 0; i < LEAVES; i++) tether_call_unref(leaves[i]);
 }
 
@@ -64,28 +87,23 @@ static void a_handler_that_does_not_stop_is_told_of_in_time(void **state) {
   uint32_t running = 99;
   assert_int_equal(tether_call_cancel_and_wait(call, NULL, 50 * TETHER_MS, &running), TETHER_DEADLINE_EXCEEDED);
   assert_int_equal(tether_ctx_wait(tether_call_ctx(handler), RPC_TEST_BOUND_NS), TETHER_CANCELLED);
-  tether_call_finish(handler, TETHER_OK);
+  echo_finish_handed(handler, TETHER_OK);
   assert_int_equal(tether_call_cancel_and_wait(call, NULL, RPC_TEST_BOUND_NS, &running), TETHER_OK);
   assert_int_equal(running, 0);
 }
 
-enum { DEPTH_MOST = 3, STUBBORN = 2 };
-
 /* Handlers that stop, one below the other, and below the last some that do not: how many are told of within this time;
  * 0: none in time. */
 static uint32_t count_descendants(struct rpc_fixture *f, int depth, int64_t timeout_ns) {
-  struct finisher above[DEPTH_MOST] = {0};
-  tether_call *calls[DEPTH_MOST], *below[STUBBORN], *stubborn[STUBBORN];
+  tether_call *calls[DEPTH_MOST], *above[DEPTH_MOST], *below[STUBBORN], *stubborn[STUBBORN];
   TETHER_SCOPED tether_ctx *ctx = bounded();
-  for (int i = 0; i < depth; i++)
-    calls[i] = start(f, i ? tether_call_ctx(above[i - 1].call) : ctx, NULL, &above[i].call);
-  for (int i = 0; i < STUBBORN; i++) below[i] = start(f, tether_call_ctx(above[depth - 1].call), NULL, &stubborn[i]);
-  for (int i = 0; i < depth; i++)
-    assert_int_equal(pthread_create(&above[i].thread, NULL, finish_when_cut, &above[i]), 0);
+  for (int i = 0; i < depth; i++) calls[i] = start(f, i ? tether_call_ctx(above[i - 1]) : ctx, NULL, &above[i]);
+  for (int i = 0; i < STUBBORN; i++) below[i] = start(f, tether_call_ctx(above[depth - 1]), NULL, &stubborn[i]);
+  for (int i = 0; i < depth; i++) start_finisher(above[i]);
   uint32_t running = 99;
   tether_code code = tether_call_cancel_and_wait(calls[0], NULL, timeout_ns, &running);
-  for (int i = 0; i < depth; i++) pthread_join(above[i].thread, NULL);
-  for (int i = 0; i < STUBBORN; i++) tether_call_finish(stubborn[i], TETHER_OK);
+  join_finishers();
+  for (int i = 0; i < STUBBORN; i++) echo_finish_handed(stubborn[i], TETHER_OK);
   for (int i = 0; i < STUBBORN; i++) tether_call_unref(below[i]);
   for (int i = 0; i < depth; i++) tether_call_unref(calls[i]);
   assert_true(code == TETHER_OK || code == TETHER_DEADLINE_EXCEEDED);
@@ -146,8 +164,9 @@ static void a_server_that_dies_cannot_say_what_it_did(void **state) {
   pthread_t thread;
   assert_int_equal(pthread_create(&thread, NULL, kill_node, &killer), 0);
   uint32_t running;
-  assert_int_equal(tether_call_cancel_and_wait(call, NULL, RPC_TEST_BOUND_NS, &running), TETHER_UNAVAILABLE);
+  tether_code code = tether_call_cancel_and_wait(call, NULL, RPC_TEST_BOUND_NS, &running);
   pthread_join(thread, NULL);
+  assert_int_equal(code, TETHER_UNAVAILABLE);
   tether_client_close(client);
   node_fini(&node);
 }
@@ -165,7 +184,7 @@ static void work_after_the_end_of_its_context_is_counted_as_wasted(void **state)
   tether_call_cancel(call, NULL);
   assert_int_equal(tether_ctx_wait(tether_call_ctx(handler), RPC_TEST_BOUND_NS), TETHER_CANCELLED);
   (void)tether_ctx_wait(tether_ctx_background(), 30 * TETHER_MS);
-  tether_call_finish(handler, TETHER_OK);
+  echo_finish_handed(handler, TETHER_OK);
   uint32_t running;
   assert_int_equal(tether_call_cancel_and_wait(call, NULL, RPC_TEST_BOUND_NS, &running), TETHER_OK);
   assert_int_equal(tether_server_get_stats(f->server, path, &stats), TETHER_OK);
@@ -190,7 +209,7 @@ static void a_detached_handler_goes_on_when_its_caller_leaves(void **state) {
   TETHER_SCOPED_CALL tether_call *behind = testing_v1_echo_client_quick(f->client, ctx, &request, NULL);
   rpc_assert_code(behind, TETHER_OK); /* the CANCEL before it has been read */
   assert_int_equal(tether_ctx_err(tether_call_ctx(handler)), TETHER_OK);
-  tether_call_finish(handler, TETHER_OK);
+  echo_finish_handed(handler, TETHER_OK);
   uint32_t running;
   assert_int_equal(tether_call_cancel_and_wait(call, NULL, RPC_TEST_BOUND_NS, &running), TETHER_OK);
 }
@@ -202,7 +221,7 @@ static void a_detached_handler_ends_at_its_own_bound(void **state) {
   TETHER_SCOPED_CALL tether_call *call =
       start(f, ctx, &(tether_call_options){.detached_ns = 500 * TETHER_MS}, &handler);
   assert_int_equal(tether_ctx_wait(tether_call_ctx(handler), RPC_TEST_BOUND_NS), TETHER_DEADLINE_EXCEEDED);
-  tether_call_finish(handler, TETHER_OK);
+  echo_finish_handed(handler, TETHER_OK);
   assert_int_equal(tether_call_wait(call), TETHER_DEADLINE_EXCEEDED);
 }
 

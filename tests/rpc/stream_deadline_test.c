@@ -36,7 +36,7 @@ static bool is_idle(void *data) {
 }
 
 static int teardown(void **state) {
-  stream_finish_rest();
+  echo_finish_rest(&n->stats);
   bool idle = tst_wait_until(is_idle, NULL, RPC_TEST_BOUND_NS);
   while (n->link) { /* one that lasted is replaced at once */
     stream_net_break(n);

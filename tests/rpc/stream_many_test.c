@@ -285,7 +285,7 @@ static uint32_t first_credit(struct rpc_fixture *f, const tether_ctx *ctx) {
   tth_session *session = tth_conn_lock(f->client->subchannels[0]->conn);
   uint32_t credit = session ? c->stream->send_credit : 0;
   tth_conn_unlock(f->client->subchannels[0]->conn);
-  tether_call_finish(s, TETHER_OK);
+  echo_finish_handed(s, TETHER_OK);
   assert_int_equal(tether_call_wait(c), TETHER_OK);
   return credit;
 }

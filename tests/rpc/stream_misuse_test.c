@@ -269,11 +269,14 @@ static void a_message_that_unfolds_into_too_much_is_resource_exhausted(void **st
 
 static const uint8_t five_mib[] = {0, 0x50, 0, 0, 'x'}; /* the first slice of so much */
 
+static tst_mem_peer peer; /* a client of which nothing is known */
+
 static int setup_manual(void **state) { return stream_net_open(state, true, NULL, NULL); }
 
 static int teardown_manual(void **state) {
   struct stream_net *n = *state;
-  stream_finish_rest();
+  echo_finish_rest(&n->stats);
+  tst_mem_peer_fini(&peer); /* of a test that failed */
   tst_link_mem_pump(n->net);
   while (n->link) {
     stream_net_break(n);
@@ -282,9 +285,9 @@ static int teardown_manual(void **state) {
   return stream_net_teardown(state);
 }
 
-/* A client of which nothing is known, greeted. */
-static void peer_dial(tst_mem_peer *peer, tst_frames *frames, struct stream_net *n) {
-  assert_true(tst_mem_peer_dial(peer, n->net, "mem://s"));
+/* Connects it, greeted. */
+static void peer_dial(tst_frames *frames, struct stream_net *n) {
+  assert_true(tst_mem_peer_dial(&peer, n->net, "mem://s"));
   tst_frames_hello(frames, 0);
 }
 
@@ -295,9 +298,8 @@ static void add_request(tst_frames *frames, uint32_t stream, uint8_t flags, cons
 
 static void a_request_over_the_limit_amid_a_stream_is_resource_exhausted_at_the_handler(void **state) {
   struct stream_net *n = *state;
-  tst_mem_peer peer;
   tst_frames frames = {0};
-  peer_dial(&peer, &frames, n);
+  peer_dial(&frames, n);
   tst_frames_headers(&frames, 1, BOTH, TETHER_FOREVER);
   add_request(&frames, 1, 0, "good");
   tst_frames_raw(&frames, TTH_MESSAGE, TTH_FLAG_FIRST | TTH_FLAG_MORE, 1, five_mib, sizeof five_mib);
@@ -315,9 +317,8 @@ static void a_request_over_the_limit_amid_a_stream_is_resource_exhausted_at_the_
 
 static void none_or_two_requests_where_the_client_does_not_stream_are_internal(void **state) {
   struct stream_net *n = *state;
-  tst_mem_peer peer;
   tst_frames frames = {0};
-  peer_dial(&peer, &frames, n);
+  peer_dial(&frames, n);
   tst_frames_headers(&frames, 1, DOWN, TETHER_FOREVER);
   tst_frames_raw(&frames, TTH_MESSAGE, TTH_FLAG_END | TTH_FLAG_BARE, 1, NULL, 0);
   tst_frames_headers(&frames, 2, DOWN, TETHER_FOREVER);

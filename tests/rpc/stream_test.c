@@ -7,10 +7,7 @@
 #include "tests/support/stream_test.h"
 
 static int setup(void **state) { return rpc_fixture_open(state, NULL, NULL); }
-static int teardown(void **state) {
-  stream_finish_rest();
-  return rpc_fixture_close(state);
-}
+static int teardown(void **state) { return rpc_fixture_close(state); }
 
 static tether_call *start_both(struct rpc_fixture *f, const tether_ctx *ctx) {
   return testing_v1_handed_client_both_start(f->client, ctx, NULL, NULL, NULL);

@@ -52,7 +52,7 @@ static void the_servers_record_follows_a_caller_that_left_before_the_reply_came(
       testing_v1_handed_client_unary_start(f->client, ctx, &request, NULL, NULL, NULL);
   tether_call *handler = echo_take_handed(&f->stats);
   assert_non_null(handler);
-  tether_call_finish(handler, TETHER_OK); /* the reply is on its way while the caller leaves */
+  echo_finish_handed(handler, TETHER_OK); /* the reply is on its way while the caller leaves */
   tether_call_cancel(call, NULL);
   tether_code code = tether_call_wait(call);
   struct counted c = assert_agreed(f);
@@ -152,7 +152,7 @@ static void a_verdict_counts_even_before_the_thread_that_answered_has_gone_on(vo
   tether_call *handler = echo_take_handed(&stats);
   assert_non_null(handler);
   tst_mem_watch_link(tst_mem_other_end(peer.link), &watch, &peer);
-  tether_call_finish(handler, TETHER_OK);
+  echo_finish_handed(handler, TETHER_OK);
   tst_link_mem_pump(net);
   assert_int_equal(tst_mem_peer_code(&peer, 1), TETHER_OK);
   assert_int_equal(tether_server_get_stats(server, NULL, &counted), TETHER_OK);

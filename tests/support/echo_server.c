@@ -137,12 +137,65 @@ static tether_code fan(const tether_ctx *ctx, tether_call *call, const Testing__
 
 /* ---- Handed -------------------------------------------------------------------------------- */
 
+/* Handed and not finished: no server closes before they are. */
+static pthread_mutex_t unfinished_mu = PTHREAD_MUTEX_INITIALIZER;
+static struct {
+  tether_call *call;
+  struct echo_stats *stats;
+} unfinished[2 * ECHO_HANDED_MOST]; /* under unfinished_mu, as is echo_stats.over */
+enum { UNFINISHED_MOST = sizeof unfinished / sizeof *unfinished };
+
+/* false: nobody would finish it. */
+static bool will_finish(tether_call *call, struct echo_stats *stats) {
+  int at = 0;
+  pthread_mutex_lock(&unfinished_mu);
+  while (at < UNFINISHED_MOST && unfinished[at].call) at++;
+  bool will = at < UNFINISHED_MOST && !stats->over;
+  if (will) {
+    unfinished[at].call = call;
+    unfinished[at].stats = stats;
+  }
+  pthread_mutex_unlock(&unfinished_mu);
+  return will;
+}
+
+/* false: somebody else has finished it. */
+static bool take_off(const tether_call *call) {
+  int at = 0;
+  pthread_mutex_lock(&unfinished_mu);
+  while (at < UNFINISHED_MOST && unfinished[at].call != call) at++;
+  if (at < UNFINISHED_MOST) unfinished[at].call = NULL;
+  pthread_mutex_unlock(&unfinished_mu);
+  return at < UNFINISHED_MOST;
+}
+
+void echo_finish_handed(tether_call *call, tether_code code) {
+  if (take_off(call)) tether_call_finish(call, code);
+}
+
+static tether_call *an_unfinished(struct echo_stats *stats) {
+  tether_call *call = NULL;
+  pthread_mutex_lock(&unfinished_mu);
+  stats->over = true;
+  for (int i = 0; i < UNFINISHED_MOST && !call; i++)
+    if (unfinished[i].stats == stats) call = unfinished[i].call;
+  pthread_mutex_unlock(&unfinished_mu);
+  return call;
+}
+
+void echo_finish_rest(struct echo_stats *stats) {
+  for (tether_call *call; (call = an_unfinished(stats));) echo_finish_handed(call, TETHER_ABORTED);
+}
+
 static tether_code hand(tether_call *call, struct echo_stats *stats) {
   int number = atomic_load(&stats->handed);
   tether_call *none = NULL;
+  if (!will_finish(call, stats))
+    return tether_call_fail(call, TETHER_RESOURCE_EXHAUSTED, "the test is over, or finishes no calls");
   do {
-    if (number - atomic_load(&stats->handed_taken) >= ECHO_HANDED_MOST)
-      return tether_call_fail(call, TETHER_RESOURCE_EXHAUSTED, "the test takes no calls");
+    if (number - atomic_load(&stats->handed_taken) < ECHO_HANDED_MOST) continue;
+    (void)take_off(call);
+    return tether_call_fail(call, TETHER_RESOURCE_EXHAUSTED, "the test takes no calls");
   } while (!atomic_compare_exchange_weak(&stats->handed, &number, number + 1));
   tether_call_defer(call);
   /* The slot is free, or about to be: its call counts as taken. */

@@ -23,6 +23,7 @@ int rpc_fixture_open(void **state, const tether_server_options *server, const te
 int rpc_fixture_close(void **state) {
   struct rpc_fixture *f = *state;
   tether_client_close(f->client);
+  echo_finish_rest(&f->stats);
   tether_server_close(f->server);
   char path[128];
   snprintf(path, sizeof path, "%s/s", f->dir);

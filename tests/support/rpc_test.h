@@ -22,7 +22,7 @@ struct rpc_fixture {
   struct echo_stats stats;
 };
 
-/* cmocka setup and teardown. Options may be NULL. */
+/* cmocka setup and teardown, after a test that failed as well. Options may be NULL. */
 int rpc_fixture_open(void **state, const tether_server_options *server, const tether_client_options *client);
 int rpc_fixture_close(void **state);
 

@@ -73,40 +73,17 @@ void stream_gets_code(tether_call *call, tether_code code) {
   }
 }
 
-/* Taken and not finished, each with a reference. */
-static tether_call *taken[ECHO_HANDED_MOST];
-enum { TAKEN = sizeof taken / sizeof *taken };
-
-static tether_call **slot_of(const tether_call *s) {
-  for (int i = 0; i < TAKEN; i++) {
-    if (taken[i] == s) return &taken[i];
-  }
-  fail_msg("no such call, or too many");
-  return NULL;
-}
-
 tether_call *stream_take(struct echo_stats *stats) {
   tether_call *s = echo_take_handed(stats);
   assert_non_null(s);
-  *slot_of(NULL) = tether_call_ref(s);
-  return s;
-}
-
-static tether_call *finish(tether_call *s, tether_code code) {
-  *slot_of(s) = NULL;
-  tether_call_finish(s, code);
   return s;
 }
 
 void stream_finish(tether_call *s, tether_code code, tether_code recorded) {
-  rpc_assert_code(finish(s, code), recorded);
+  tether_call_ref(s);
+  echo_finish_handed(s, code);
+  rpc_assert_code(s, recorded);
   tether_call_unref(s);
-}
-
-void stream_finish_rest(void) {
-  for (int i = 0; i < TAKEN; i++) {
-    if (taken[i]) tether_call_unref(finish(taken[i], TETHER_ABORTED));
-  }
 }
 
 tether_ctx *stream_ctx(void) { return tether_ctx_with_timeout(tether_ctx_background(), RPC_TEST_BOUND_NS); }
@@ -260,7 +237,7 @@ int stream_net_open(void **state, bool manual, const tether_server_options *serv
 
 int stream_net_teardown(void **state) {
   struct stream_net *n = *state;
-  stream_finish_rest();
+  echo_finish_rest(&n->stats);
   tether_client_close(n->client);
   tether_server_close(n->server);
   int left = atomic_exchange(&links, 0);

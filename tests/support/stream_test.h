@@ -29,9 +29,6 @@ tether_call *stream_take(struct echo_stats *stats);
 /* Finishes a handed call and asserts what it recorded. */
 void stream_finish(tether_call *s, tether_code code, tether_code recorded);
 
-/* For teardowns: finishes what a test that failed has left, without which no server closes. */
-void stream_finish_rest(void);
-
 /* A context that lasts as long as a test may. */
 TETHER_MUST_USE tether_ctx *stream_ctx(void);
 
