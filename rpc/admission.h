@@ -15,6 +15,7 @@ typedef struct tth_admission {
   uint32_t max_calls; /* 0: any */
   bool by_deadline;
   int workers;
+  _Atomic uint32_t calls;    /* taken on, with max_calls */
   _Atomic int64_t queued_ns; /* what is expected of the handlers in the queue, together */
   _Atomic int queued, busy;  /* calls in the queue; workers that run a handler */
 } tth_admission;

@@ -127,6 +127,7 @@ struct tether_call {
       bool deferred;
       bool initial_sent;
       bool explain, detached;
+      bool admitted;          /* counted for max_calls */
       bool expecting;         /* `after` ends the call if its request does not come in time */
       size_t held_bytes;      /* of its request, counted for the connection */
       _Atomic bool lost;      /* with its connection */

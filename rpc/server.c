@@ -329,13 +329,15 @@ void tth_server_call_added(tether_server *server, tether_call *call) {
   pthread_mutex_unlock(&server->mu);
 }
 
-void tth_server_call_answers(tether_server *server, tether_call *call) {
+void tth_server_call_answers(tether_server *server, tether_call *call, tether_code code) {
   tth_book *book = book_of(server, call->conn);
+  if (call->s.held_bytes > 0) atomic_fetch_sub(&tth_conn_node_of(call->conn)->held_bytes, call->s.held_bytes);
+  if (call->s.admitted) atomic_fetch_sub(&server->admission.calls, 1);
   pthread_mutex_lock(&book->mu);
   *(call->s.prev ? &call->s.prev->s.next : &book->first) = call->s.next;
   if (call->s.next) call->s.next->s.prev = call->s.prev;
-  book->ended[call->code]++;
-  tth_conn_node_of(call->conn)->answered[call->code]++;
+  book->ended[code]++;
+  tth_conn_node_of(call->conn)->answered[code]++;
   pthread_mutex_unlock(&book->mu);
 }
 

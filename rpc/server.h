@@ -1,4 +1,4 @@
-/* rpc/server.h: the server object's insides. Lock order: server->mu, then a book's or a connection's lock. No call
+/* rpc/server.h: the server object's insides. Lock order: server->mu, then a connection's, then a book's lock. No call
  * takes server->mu while others are about: on several processors it would be what they wait for. */
 #ifndef TETHER_RPC_SERVER_H
 #define TETHER_RPC_SERVER_H
@@ -85,10 +85,11 @@ TETHER_MUST_USE tether_code tth_server_open_on(const tth_transport *transport, c
 /* The route of a path; NULL: not served. */
 tth_route *tth_server_route(const tether_server *server, const char *path);
 
-/* The call's HEADERS are being read; its end, with the status it has now, is about to leave, and is on record; nothing
- * here is used for it any more. */
+/* The call's HEADERS are being read; its end is about to leave, and is on record with this status; nothing here is used
+ * for it any more. What an answer gives back (a place among max_calls, room for requests) is given back with _answers:
+ * who has it may send the next call at once. The connection's lock may be held. */
 void tth_server_call_added(tether_server *server, tether_call *call);
-void tth_server_call_answers(tether_server *server, tether_call *call);
+void tth_server_call_answers(tether_server *server, tether_call *call, tether_code code);
 void tth_server_call_gone(tether_server *server);
 
 /* Where admission looks at a call, if the server sheds (server_admission.c). NULL, or why it is shed: on arrival; when
@@ -96,7 +97,8 @@ void tth_server_call_gone(tether_server *server);
 TETHER_MUST_USE const char *tth_server_call_arrives(tether_call *call);
 TETHER_MUST_USE const char *tth_server_call_starts(tether_call *call);
 
-/* It goes to the pool: _starts follows, then _returned on the worker. Its handler ran, and the results are written. */
+/* It goes to the pool: _starts follows on a worker, then _returned, before the call's end. Its handler ran, and the
+ * results are written. */
 void tth_server_call_queued(tether_call *call);
 void tth_server_call_returned(tether_call *call);
 void tth_server_call_took(tether_call *call);

@@ -17,9 +17,17 @@ static const char *counted(tether_call *call, const char *why) {
   return why;
 }
 
+/* Takes a place among max_calls. false: there is none. */
+static bool take_place(tether_call *call, tth_admission *admission) {
+  uint32_t calls = atomic_load(&admission->calls);
+  while (calls < admission->max_calls && !call->s.admitted)
+    call->s.admitted = atomic_compare_exchange_weak(&admission->calls, &calls, calls + 1);
+  return call->s.admitted;
+}
+
 const char *tth_server_call_arrives(tether_call *call) {
-  const tth_admission *admission = &call->s.server->admission;
-  if (admission->max_calls > 0 && call->s.server->calls > admission->max_calls)
+  tth_admission *admission = &call->s.server->admission;
+  if (admission->max_calls > 0 && !take_place(call, admission))
     return counted(call, "shed: the server has as many calls as it takes on at once");
   if (!by_deadline(call)) return NULL;
   int64_t now_ns = call->s.arrived_ns;

@@ -104,10 +104,11 @@ static void complete(tether_call *call) {
   tth_out *out = encode_end(call, tth_conn_peer_limits(call->conn));
   bound_unsent(call, &out);
   if (call->s.server->interceptors) intercept_end(call);
-  tth_server_call_answers(call->s.server, call); /* now: once it has left, a VERDICT may come at any time */
   bool unref = false;
   tth_session *session = tth_conn_lock(call->conn);
-  if (session && call->stream && out) {
+  bool leaves = session && call->stream && out;
+  tth_server_call_answers(call->s.server, call, call->code); /* now: once it has left, a VERDICT may come at any time */
+  if (leaves) {
     if (call->cause) tth_session_drop_output(session, call->stream); /* nobody waits for it */
     tth_session_finish(session, call->stream, out);
     call->stream = NULL;
@@ -118,7 +119,6 @@ static void complete(tether_call *call) {
   tth_conn_unlock(call->conn);
   if (stuck) tth_conn_close(call->conn);
   tth_out_free(out);
-  if (call->s.held_bytes > 0) atomic_fetch_sub(&tth_conn_node_of(call->conn)->held_bytes, call->s.held_bytes);
   tth_call_ended(call);
   tth_server_call_gone(call->s.server);
   if (unref) tether_call_unref(call);

@@ -11,8 +11,14 @@
 
 #define CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
+/* The worker, if it has one, is about to be free: what the answer makes the client send may find it so. */
+static void leave_worker(tether_call *call) {
+  if (call->s.server->sheds && !(call->method->flags & TETHER_METHOD_INLINE)) tth_server_call_returned(call);
+}
+
 static void run_handler(tether_call *call) {
   if (tether_ctx_err(call->root) != TETHER_OK) {
+    leave_worker(call);
     tth_server_call_end(call, TETHER_CANCELLED, NULL);
     return;
   }
@@ -23,6 +29,7 @@ static void run_handler(tether_call *call) {
   /* The handler may finish a deferred call before it returns. */
   tether_call_ref(call);
   tether_code code = call->s.handler(call->ctx, call, call->request, call->reply, call->s.service, call->s.data);
+  leave_worker(call);
   if (!call->s.deferred) {
     bool known = code >= TETHER_OK && code <= TETHER_UNAUTHENTICATED;
     tth_server_call_end(call, known ? code : TETHER_UNKNOWN, code == TETHER_OK ? NULL : call->s.fail_message);
@@ -32,13 +39,13 @@ static void run_handler(tether_call *call) {
 
 static void run_task(tether_task *task) {
   tether_call *call = CONTAINER(task, tether_call, s.task);
-  bool sheds = call->s.server->sheds;
-  const char *why = sheds ? tth_server_call_starts(call) : NULL;
-  if (why)
+  const char *why = call->s.server->sheds ? tth_server_call_starts(call) : NULL;
+  if (why) {
+    leave_worker(call);
     tth_server_call_shed(call, why);
-  else
+  } else {
     run_handler(call);
-  if (sheds) tth_server_call_returned(call);
+  }
   tether_call_unref(call);
 }
 
