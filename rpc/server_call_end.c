@@ -107,7 +107,9 @@ static void complete(tether_call *call) {
   bool unref = false;
   tth_session *session = tth_conn_lock(call->conn);
   bool leaves = session && call->stream && out;
-  tth_server_call_answers(call->s.server, call, call->code); /* now: once it has left, a VERDICT may come at any time */
+  /* Now: once it has left, a VERDICT may come at any time. A caller whose connection is lost has recorded that, and not
+   * what the handler made of it. */
+  tth_server_call_answers(call->s.server, call, leaves || call->cause ? call->code : TETHER_UNAVAILABLE);
   if (leaves) {
     if (call->cause) tth_session_drop_output(session, call->stream); /* nobody waits for it */
     tth_session_finish(session, call->stream, out);

@@ -124,11 +124,63 @@ static void a_worker_is_free_before_its_answer_leaves(void **state) {
   end();
 }
 
+/* ---- A connection that is lost before the answer can leave ---------------------------------- */
+
+/* The caller has recorded UNAVAILABLE. */
+static void assert_recorded_as_lost(uint64_t count) {
+  tether_server_stats stats;
+  assert_int_equal(tether_server_get_stats(scene.server, NULL, &stats), TETHER_OK);
+  assert_int_equal(stats.ended[TETHER_OK], 0);
+  assert_int_equal(stats.ended[TETHER_UNAVAILABLE], count);
+}
+
+static void a_detached_handler_that_outlives_its_connection_counts_as_its_caller_saw_it(void **state) {
+  (void)state;
+  begin(NULL);
+  tst_frames frames = {0};
+  Tether__V1__Headers headers = TETHER__V1__HEADERS__INIT;
+  headers.method = (char *)testing_v1_handed_unary_method.path;
+  headers.has_detach_ns = true;
+  headers.detach_ns = 3600 * TETHER_SEC;
+  tst_frames_add(&frames, TTH_HEADERS, 0, 1, &headers.base);
+  tst_frames_raw(&frames, TTH_MESSAGE, TTH_FLAG_END, 1, "", 0);
+  tst_mem_peer_say_frames(&scene.peer, &frames);
+  tst_frames_fini(&frames);
+  tether_call *call = echo_take_handed(&scene.stats);
+  assert_non_null(call);
+  tst_mem_break(scene.peer.link);
+  (void)tst_link_mem_pump(scene.net);
+  assert_int_equal(tether_ctx_err(tether_call_ctx(call)), TETHER_OK);
+  tether_call_finish(call, TETHER_OK);
+  assert_recorded_as_lost(1);
+  end();
+}
+
+static void finish_well(void *data) { tether_call_finish(data, TETHER_OK); }
+
+static void a_handler_that_ends_while_the_loss_is_being_told_counts_as_its_caller_saw_it(void **state) {
+  (void)state;
+  begin(NULL);
+  tether_call *calls[2] = {handed(1, 0), handed(2, 0)};
+  tether_after after[2];
+  for (int i = 0; i < 2; i++) { /* whichever is told first, the other's handler returns then */
+    tether_call_ref(calls[i]);
+    tether_ctx_after_func(tether_call_ctx(calls[i]), &after[i], NULL, finish_well, calls[1 - i]);
+  }
+  tst_mem_break(scene.peer.link);
+  (void)tst_link_mem_pump(scene.net);
+  assert_recorded_as_lost(2);
+  for (int i = 0; i < 2; i++) tether_call_unref(calls[i]);
+  end();
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_call_that_follows_an_answer_has_the_place_of_the_one_answered),
       cmocka_unit_test(a_request_that_follows_an_answer_has_the_room_of_the_one_answered),
       cmocka_unit_test(a_worker_is_free_before_its_answer_leaves),
+      cmocka_unit_test(a_detached_handler_that_outlives_its_connection_counts_as_its_caller_saw_it),
+      cmocka_unit_test(a_handler_that_ends_while_the_loss_is_being_told_counts_as_its_caller_saw_it),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
