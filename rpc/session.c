@@ -416,8 +416,9 @@ static bool on_pong(tth_session *session, const tth_frame *frame, tth_event *eve
 
 /* One frame; true if it gave an event. Types it does not know are skipped: they are how the protocol grows. */
 static bool on_frame(tth_session *session, const tth_frame *frame, tth_event *event) {
-  if (session->life.stage == TTH_LIFE_LEAVING && frame->type != TTH_PONG) return false;
-  if (!session->hello_seen && frame->type != TTH_HELLO && session->life.stage != TTH_LIFE_LEAVING)
+  bool leaving = session->life.stage == TTH_LIFE_LEAVING, verdict = frame->type == TTH_VERDICT && session->hello_seen;
+  if (leaving && frame->type != TTH_PONG && !verdict) return false;
+  if (!session->hello_seen && frame->type != TTH_HELLO && !leaving)
     return broken(session, event, "the first frame is not HELLO");
   if (frame->type < TTH_PING) tth_life_used(session);
   switch (frame->type) {

@@ -9,7 +9,8 @@
  *   ASKED    GOAWAY has said: open nothing more. What was on its way meanwhile is still accepted, and the PING behind
  *            it is answered when nothing more can come: so no call of a client is lost to a drain
  *   LAST     GOAWAY has said which stream was the last; later ones are refused
- *   LEAVING  input is skipped; the close waits until the peer has read why
+ *   LEAVING  input is skipped, but for the client's last words on calls that were answered (VERDICT); the close waits
+ *            until the peer has read why
  *
  * Keepalive (gRFC A8): whatever comes is a sign of life. After keepalive_ns without one a PING leaves; after
  * keepalive_timeout_ns more without one the peer is taken for gone. So a peer that vanished is noticed after the sum of

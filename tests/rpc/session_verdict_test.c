@@ -183,6 +183,18 @@ static void a_verdict_of_unreasonable_length_breaks_the_session_unread(void **st
   }
 }
 
+/* Such a server hears nothing else any more. */
+static void a_verdict_reaches_a_server_that_waits_for_its_last_word_to_be_read(void **state) {
+  (void)state;
+  tth_session *session = answered(TTH_SERVER, 1);
+  tst_frames batch = {0};
+  tth_session_throw_out(session, "too_many_pings", 0);
+  tst_frames_headers(&batch, 2, "/a.B/C", TETHER_FOREVER);
+  tst_frames_raw(&batch, TTH_VERDICT, 0, 1, "\x08\x00\x10\x01", 4);
+  assert_int_equal(given(session, &batch).type, TTH_EVENT_VERDICT);
+  drop(session);
+}
+
 static void unknown_fields_of_a_verdict_are_ignored(void **state) {
   (void)state;
   tth_session *session = answered(TTH_SERVER, 1);
@@ -317,6 +329,7 @@ int main(void) {
       cmocka_unit_test(a_verdict_leaves_before_messages),
       cmocka_unit_test(a_verdict_that_does_not_parse_or_names_no_status_breaks_the_session),
       cmocka_unit_test(a_verdict_of_unreasonable_length_breaks_the_session_unread),
+      cmocka_unit_test(a_verdict_reaches_a_server_that_waits_for_its_last_word_to_be_read),
       cmocka_unit_test(unknown_fields_of_a_verdict_are_ignored),
       cmocka_unit_test(a_verdict_on_a_stream_that_was_not_answered_breaks_the_session),
       cmocka_unit_test(a_client_skips_verdicts_right_or_wrong),
