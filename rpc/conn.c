@@ -161,10 +161,19 @@ static bool send_now(tth_conn *conn, size_t len, bool allowed) {
   return false;
 }
 
-/* A client that was told to go, or leaves, has no more use for the connection once its calls are answered. */
-static bool is_done_locked(const tth_conn *conn) {
-  return conn->role == TTH_CLIENT && tth_session_going_away(conn->session) &&
-         tth_session_stream_count(conn->session) == 0;
+static void close_on_pong_locked(tth_conn *conn) {
+  conn->close_on_pong = true;
+  tth_session_ping(conn->session);
+}
+
+/* A client that was told to go, or leaves, has no more use for the connection once its calls are answered. True: it is
+ * to be closed, and at once unless the server is still to read how the last of them ended here. */
+static bool is_done_locked(tth_conn *conn) {
+  bool done = conn->role == TTH_CLIENT && tth_session_going_away(conn->session) &&
+              tth_session_stream_count(conn->session) == 0 && !conn->close_on_pong;
+  bool corrected = done && tth_session_corrected(conn->session);
+  if (corrected) close_on_pong_locked(conn);
+  return done && !corrected;
 }
 
 void tth_conn_unlock(tth_conn *conn) {
@@ -209,7 +218,7 @@ static size_t collect_locked(tth_conn *conn, tth_event *events) {
 /* It has been thrown out: closes once it has read why, or when the tick says so. */
 static void leave(tth_conn *conn) {
   pthread_mutex_lock(&conn->mu);
-  conn->close_on_pong = true;
+  conn->close_on_pong = true; /* the session's PING waits for the end of the batch */
   pthread_mutex_unlock(&conn->mu);
   if (conn->ticker) tth_ticker_kick(conn->ticker);
 }
@@ -223,9 +232,10 @@ static void deliver(tth_conn *conn, tth_event *event) {
   }
   if (event->type == TTH_EVENT_PONG) {
     pthread_mutex_lock(&conn->mu);
-    bool close = conn->close_on_pong;
+    bool close = conn->close_on_pong, corrected = close && tth_session_corrected(conn->session);
+    if (corrected) tth_session_ping(conn->session); /* what the server's last answers made us say is to be read too */
     pthread_mutex_unlock(&conn->mu);
-    if (close) conn->link->ops->close(conn->link);
+    if (close && !corrected) conn->link->ops->close(conn->link);
     return;
   }
   if (event->type == TTH_EVENT_THROWN) {
@@ -390,10 +400,7 @@ static int64_t on_tick(void *owner) {
   const char *why = tth_session_why(conn->session);
   bool close = tick == TTH_TICK_CLOSE || tick == TTH_TICK_DEAD;
   if (close) conn->why = why;
-  if (tick == TTH_TICK_LEAVE) {
-    conn->close_on_pong = true;
-    tth_session_ping(conn->session);
-  }
+  if (tick == TTH_TICK_LEAVE) close_on_pong_locked(conn);
   tth_conn_unlock(conn);
   if (!close) return next_ns;
   if (tick == TTH_TICK_DEAD) fprintf(stderr, "tether: closing the connection to %s: %s\n", tth_conn_peer(conn), why);
@@ -417,8 +424,9 @@ void tth_conn_set_life(tth_conn *conn, const tth_life_limits *limits, int64_t ag
 void tth_conn_throw_out(tth_conn *conn, const char *why) {
   tth_session *session = tth_conn_lock(conn);
   if (session) tth_session_throw_out(session, why, tether_now_ns());
+  conn->close_on_pong = true; /* before the PING leaves */
   tth_conn_unlock(conn);
-  leave(conn);
+  if (conn->ticker) tth_ticker_kick(conn->ticker);
 }
 
 void tth_conn_start(tth_conn *conn) {
@@ -439,7 +447,7 @@ void tth_conn_leave(tth_conn *conn) {
   pthread_mutex_lock(&conn->mu);
   tth_session_leave(conn->session);
   bool done = is_done_locked(conn);
-  pthread_mutex_unlock(&conn->mu);
+  tth_conn_unlock(conn);
   if (done) conn->link->ops->close(conn->link);
 }
 
@@ -447,7 +455,6 @@ size_t tth_conn_calls(const tth_conn *conn) { return atomic_load_explicit(&conn-
 
 void tth_conn_close_gently(tth_conn *conn) {
   pthread_mutex_lock(&conn->mu);
-  conn->close_on_pong = true;
-  tth_session_ping(conn->session);
+  close_on_pong_locked(conn);
   tth_conn_unlock(conn);
 }

@@ -202,6 +202,9 @@ bool tth_session_cancel(tth_session *session, tth_stream *stream, const tether_c
 /* Client: tells that the call of a stream that was answered `from` is recorded as `to`. */
 void tth_session_verdict(tth_session *session, uint32_t stream, tether_code from, tether_code to);
 
+/* Whether it has told so since the last PING of tth_session_ping left: the answer to that says nothing of it. */
+bool tth_session_corrected(const tth_session *session);
+
 /* Sends `out` behind what is queued on the stream: initial metadata, a message, the client's half-close. */
 void tth_session_send(tth_session *session, tth_stream *stream, tth_out *out);
 

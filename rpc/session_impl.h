@@ -71,6 +71,7 @@ struct tth_session {
   tth_out *control, **control_end; /* HELLO, GOAWAY, answers to refused streams */
   size_t refusals;                 /* of those answers, how many */
   bool ping_owed, pong_owed;
+  bool corrected;           /* client: VERDICT has been said since the barrier left */
   int64_t barrier_ns;       /* the stamp of our PING that left behind everything; 0: none is under way */
   int64_t stamp_ns;         /* the last one given to a PING of ours: no two are alike */
   tth_stamps pong;          /* only the latest PING is answered: memory stays bounded */

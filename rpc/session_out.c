@@ -53,8 +53,10 @@ void tth_session_verdict(tth_session *session, uint32_t stream, tether_code from
   uint8_t payload[64];
   /* Without memory the server's record stays as it is. */
   bool told = tth_session_control(session, TTH_VERDICT, stream, payload, tether__v1__verdict__pack(&verdict, payload));
-  (void)told;
+  session->corrected |= told;
 }
+
+bool tth_session_corrected(const tth_session *session) { return session->corrected; }
 
 void tth_session_say_goaway(tth_session *session, uint32_t last_stream, const char *message) {
   Tether__V1__Goaway goaway = TETHER__V1__GOAWAY__INIT;
@@ -137,7 +139,7 @@ static void write_barrier(tth_session *session, int64_t now_ns, struct batch *ba
   int64_t stamp_ns = write_ping(session, now_ns, batch);
   if (stamp_ns == 0) return;
   session->barrier_ns = stamp_ns;
-  session->ping_owed = false;
+  session->ping_owed = session->corrected = false;
   tth_peer_clock_stop(&session->clock);
 }
 
