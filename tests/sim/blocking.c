@@ -69,6 +69,7 @@ static void run_task(void *data, uint64_t number) {
   process->first_task = task->next;
   if (!process->first_task) process->last_task = &process->first_task;
   sim_enter(process);
+  sim->stops = true;
   task->run(task);
 }
 

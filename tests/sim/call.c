@@ -385,8 +385,12 @@ static void start(sim_call *c) {
             sim_methods[c->pooled][c->kind].path, c->patient ? ", patient" : "", c->detached_ns ? ", detached" : "",
             c->parent ? c->parent->number : -1,
             c->deadline_ns == TETHER_FOREVER ? -1 : (double)(c->deadline_ns - sim->begun_ns) / 1e6);
+  sim->starting = c;
+  sim->stops = true;
   c->call = tether_call_start(c->client, c->under, &sim_methods[c->pooled][c->kind],
                               streams_up ? NULL : (const ProtobufCMessage *)&request, &options, on_done, c);
+  sim->starting = NULL;
+  sim->stops = false;
   tether_metadata_free(metadata);
 }
 

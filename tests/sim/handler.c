@@ -60,33 +60,36 @@ static void mark_finished(sim_call *c) {
 void sim_handler_finish(sim_call *c, tether_code code) {
   if (c->finished) return;
   sim_enter(c->to);
+  /* While this thread stops, another attempt may come. */
   tether_call *call = c->server_call;
+  tether_ctx *scope = c->scope;
   tether_code err = tether_ctx_err(c->ctx);
   if (err != TETHER_OK && !c->cut) { /* nobody has been told yet */
     c->cut = true;
     c->cut_why = sim_keep_cause(tether_ctx_cause(c->ctx));
   }
-  c->server_code = c->cut ? code_of(c, c->cut_why, err) : code;
-  sim_trace(c->to, c, "handler returns %s%s", tether_code_name(c->server_code), c->cut ? ", cut" : "");
+  tether_code ends = c->cut ? code_of(c, c->cut_why, err) : code;
+  c->server_code = ends;
+  sim_trace(c->to, c, "handler returns %s%s", tether_code_name(ends), c->cut ? ", cut" : "");
   mark_finished(c);
   (void)tether_after_stop(&c->after);
   close_group(c);
+  c->server_call = NULL;
+  c->scope = NULL;
   tether_call_ref(call);
   tether_call_finish(call, code);
-  if (tether_call_code(call) != c->server_code)
+  if (tether_call_code(call) != ends)
     sim_wrong(c, "its handler returned, and %s is recorded instead of %s", tether_code_name(tether_call_code(call)),
-              tether_code_name(c->server_code));
+              tether_code_name(ends));
   tether_call_unref(call);
-  tether_ctx_free(c->scope);
-  c->scope = NULL;
-  c->server_call = NULL;
+  tether_ctx_free(scope);
 }
 
 static void finish_later(void *data, uint64_t number) {
   sim_call *c = data;
   (void)number;
   if (c->finished || !c->begun) return; /* an earlier attempt's */
-  c->returned_alone = true;
+  c->returned_alone = sim->stops = true;
   sim_handler_finish(c, c->cut ? TETHER_CANCELLED : c->outcome);
 }
 
@@ -171,13 +174,15 @@ static void start_child(void *data, uint64_t number) {
   (void)number;
   if (c->finished || c->cut || !c->begun || c->children >= c->children_wanted) return;
   sim_enter(c->to);
-  /* It may end before this returns. */
+  /* It, and even this attempt, may end before this returns. */
+  int attempt = c->retried;
   c->children++;
-  if (!sim_call_start(c, NULL)) {
+  bool started = sim_call_start(c, NULL);
+  if (c->finished || c->retried != attempt) return;
+  if (!started) {
     c->children--;
     c->children_wanted = c->children;
   }
-  if (c->finished) return;
   if (c->children >= c->children_wanted)
     close_group(c);
   else if (!c->one_by_one)

@@ -8,7 +8,9 @@
  *   a step:  the earliest of   an event of the simulator   something on the net   a timer
  *            is chosen (by the seed, where several are due), run, and followed by the checks
  *
- * What would block a thread, a close or a shutdown, runs steps meanwhile (blocking.c). What is checked:
+ * What would block a thread, a close or a shutdown, runs steps meanwhile (blocking.c). So does, now and then, a thread
+ * that has just sent a call or an answer: it stops there, and the reply may overtake it (sim_may_stop). What is
+ * checked:
  *
  *   promise 1   the end of a call is the end of all handlers below it, once the news could be there
  *   promise 2   a deadline is the same instant everywhere, but for what the clocks' estimates may be wrong
@@ -42,6 +44,7 @@ typedef struct sim_totals {
   uint64_t circles;       /* seeds whose calls waited for each other's slots */
   uint64_t estimated;     /* calls whose deadline was corrected for transit */
   /* faults */
+  uint64_t overtaken; /* threads that stopped behind a call or an answer of theirs */
   uint64_t partitions, breaks, vanished, kills, restarts, shutdowns, closes;
 } sim_totals;
 

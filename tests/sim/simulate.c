@@ -36,8 +36,9 @@ static void print_totals(const sim_totals *t) {
          "; queued at a server that went away, and sent later %" PRIu64 "\n",
          t->moved, t->elsewhere, t->unaccepted, t->requeued);
   printf("faults: partitions %" PRIu64 ", breaks %" PRIu64 ", silent breaks %" PRIu64 ", kills %" PRIu64
-         ", restarts %" PRIu64 ", shutdowns %" PRIu64 ", clients closed %" PRIu64 "\n",
-         t->partitions, t->breaks, t->vanished, t->kills, t->restarts, t->shutdowns, t->closes);
+         ", restarts %" PRIu64 ", shutdowns %" PRIu64 ", clients closed %" PRIu64
+         "; threads that stopped behind what they sent %" PRIu64 "\n",
+         t->partitions, t->breaks, t->vanished, t->kills, t->restarts, t->shutdowns, t->closes, t->overtaken);
 }
 
 /* A seed that does not hold does not hold in the same way again. */

@@ -12,6 +12,10 @@ struct seen {
 static tether_code on_begin(void *data, tether_call *call, void **state) {
   (void)data;
   if (*state) sim_wrong(NULL, "a call of %s begins with a state", tether_call_path(call));
+  if (sim->starting) {
+    sim->starting->call = call; /* it may be answered, and more, before its start has returned */
+    sim->starting = NULL;
+  }
   *state = tether_call_alloc(call, sizeof(struct seen));
   sim->watched[tether_call_is_server(call)].begun++;
   return TETHER_OK;

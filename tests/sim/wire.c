@@ -292,6 +292,7 @@ static void on_call_frame(sim_end *from, const tth_frame *frame, bool leaves) {
               frame->stream);
   sim_call *c = stream->call;
   if (frame->type == TTH_TRAILERS && !leaves && is_unaccepted(frame)) drop_if_not_accepted(wire, stream, true);
+  if (leaves && (frame->type == TTH_HEADERS || frame->type == TTH_TRAILERS)) from->stops = true;
   if (stream->dropped) return;
   switch (frame->type) {
     case TTH_HEADERS:
@@ -355,10 +356,18 @@ static void on_frames(sim_end *from, const uint8_t *batch, size_t len, bool leav
 static void on_sends(void *data, uint8_t *batch, size_t len) {
   sim_end *end = data;
   end->started = end->sending = true;
+  end->stops = false;
   end->this_delay_ns = end->delay_ns + (end->jitter_ns ? sim_between(&sim->chance, 0, end->jitter_ns) : 0);
   tst_mem_delay(end->link, end->this_delay_ns);
   on_frames(end, batch, len, true);
   shift_stamps(end, batch, len);
+}
+
+/* Whatever a thread does behind a call or an answer may come after the reply to it. Not behind a CANCEL: who takes the
+ * reply to that waits for the thread that sent it. */
+static void on_left(void *data) {
+  sim_end *end = data;
+  if (end->stops) sim_may_stop(end->process);
 }
 
 static void on_receives(void *data, const uint8_t *batch, size_t len) {
@@ -383,4 +392,5 @@ static void on_closed(void *data, const char *why) {
   for (size_t i = 0; i < end->wire->stream_count; i++) sim_call_changed(end->wire->streams[i].call);
 }
 
-const tst_mem_watch sim_wire_watch = {.sends = on_sends, .receives = on_receives, .sent = on_sent, .closed = on_closed};
+const tst_mem_watch sim_wire_watch = {
+    .sends = on_sends, .left = on_left, .receives = on_receives, .sent = on_sent, .closed = on_closed};

@@ -16,6 +16,7 @@
 #define STEPS_MOST 2000000
 /* After the active phase. Deadlines of calls are far sooner or far later, so a call that waits for its own shows. */
 #define DRAIN_NS (20 * TETHER_SEC)
+#define STOPPED_MOST 3
 
 sim_world *sim;
 
@@ -148,6 +149,8 @@ bool sim_step(int64_t until_ns) {
   if (net_ns <= w->now_ns) due[count++] = 0;
   if (event_ns <= w->now_ns) due[count++] = 1;
   if (w->timer_run_ns <= w->now_ns) due[count++] = 2;
+  bool stops = w->stops; /* of the step that this one is nested in */
+  w->stops = false;
   int chosen = due[count > 1 ? sim_below(&w->chance, (uint32_t)count) : 0];
   if (chosen == 0) {
     (void)tst_link_mem_step(w->net);
@@ -157,9 +160,25 @@ bool sim_step(int64_t until_ns) {
   } else {
     run_timers();
   }
+  w->stops = stops;
   sim_wires_settle();
   sim_check_step();
   return true;
+}
+
+void sim_may_stop(sim_process *process) {
+  sim_world *w = sim;
+  if (!w->stops || w->stopped == STOPPED_MOST || process->dead || !sim_may(20)) return;
+  bool busy = process->busy;
+  process->busy = true; /* nobody kills or closes what a thread of it is in */
+  w->stopped++;
+  w->totals->overtaken++;
+  int64_t until_ns = w->now_ns + sim_spread(&w->chance, TETHER_US, 20 * TETHER_MS);
+  sim_trace(process, NULL, "a thread stops until %.6f", (double)(until_ns - w->begun_ns) / 1e6);
+  while (sim_step(until_ns)) continue;
+  w->stopped--;
+  process->busy = busy;
+  sim_enter(process);
 }
 
 /* ---- The phases ---------------------------------------------------------------------------- */

@@ -48,6 +48,7 @@ typedef struct sim_end {
   int64_t delay_ns, jitter_ns, this_delay_ns; /* of what it sends; of the batch that is being sent */
   uint64_t first_window;                      /* what its HELLO says */
   bool started, sending, closed, held;        /* held: what it sends */
+  bool stops;                                 /* whoever sent the last batch may stop behind it */
 } sim_end;
 
 typedef struct sim_wire {
@@ -229,7 +230,10 @@ typedef struct sim_world {
   int changed_count;
   int64_t end_ns; /* nothing new begins and nothing fails from here on */
   bool draining, circle;
-  int closings; /* closes and shutdowns under way, each inside the one before */
+  int closings;       /* closes and shutdowns under way, each inside the one before */
+  bool stops;         /* a thread of its own runs, which others may overtake */
+  sim_call *starting; /* it has not begun */
+  int stopped;        /* such threads, each inside the one before */
 } sim_world;
 
 extern sim_world *sim;
@@ -242,6 +246,9 @@ void sim_later(int64_t delay_ns, void (*run)(void *data, uint64_t number), void 
 
 /* One step, which does not go beyond `until_ns`; false: time has come there. */
 bool sim_step(int64_t until_ns);
+
+/* The thread that runs this code of a process may stop here for a while, and everything else goes on. */
+void sim_may_stop(sim_process *process);
 
 /* Says what is wrong and ends the process. */
 _Noreturn void sim_wrong(const sim_call *call, const char *format, ...) TETHER_PRINTF(2, 3);

@@ -331,6 +331,7 @@ static bool send_one(tth_link *base, const uint8_t *batch, size_t len, bool now)
   }
   pthread_mutex_unlock(&net->lock);
   free(event);
+  if (!now && link->watch && link->watch->left) link->watch->left(link->watch_data);
   if (now && link->watch) link->watch->sent(link->watch_data);
   return now;
 }

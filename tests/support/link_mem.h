@@ -78,9 +78,11 @@ typedef struct tst_mem_stats {
 tst_mem_stats tst_mem_stats_of(tth_link *link);
 
 /* What a link does, told without locks just before it does it (`sent` also when no owner is told, by send_now). All
- * must be there. */
+ * must be there but `left`: the batch is on its way, and whoever sends has not gone on, nor is waited for, since `sent`
+ * is told apart. */
 typedef struct tst_mem_watch {
   void (*sends)(void *data, uint8_t *batch, size_t len); /* on its way; may change the bytes and tst_mem_delay */
+  void (*left)(void *data);
   void (*receives)(void *data, const uint8_t *batch, size_t len);
   void (*sent)(void *data);
   void (*closed)(void *data, const char *why);
