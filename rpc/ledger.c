@@ -1,7 +1,8 @@
 /* Reading ledgers: the tree of rows, who is to blame, the waterfall.
  *
  * The root row is what this process knows of its own call; the rows below come out of TRAILERS, level by level, each
- * level's bytes nested in the one above. What does not parse is left out: a ledger never fails a call. */
+ * level's bytes nested in the one above. What does not parse is left out, what is too deep is counted: a ledger never
+ * fails a call. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,12 +66,13 @@ static const tether_ledger *row_of_leg(tether_call *call, const Tether__V1__Leg 
 static void add_hop(tether_call *call, tether_ledger *row, const ProtobufCBinaryData *bytes, int depth) {
   ProtobufCMessage *message;
   char why[8];
-  if (depth >= TTH_LEDGER_DEPTH || bytes->len > TTH_LEDGER_MOST) return;
+  if (bytes->len > TTH_LEDGER_MOST) return;
   if (tth_call_unpack(call, &tether__v1__hop__descriptor, bytes->data, bytes->len, 16 * TTH_LEDGER_MOST, why,
                       sizeof why, &message) != TETHER_OK)
     return;
   const Tether__V1__Hop *hop = (const Tether__V1__Hop *)message;
-  const tether_ledger **children = tether_call_alloc(call, (hop->n_legs + 1) * sizeof *children);
+  size_t legs = depth < TTH_LEDGER_DEPTH ? hop->n_legs : 0; /* deeper ones are only counted */
+  const tether_ledger **children = tether_call_alloc(call, (legs + 1) * sizeof *children);
   if (!children) return;
   if (hop->name) row->hop = hop->name;
   row->answered = true;
@@ -79,9 +81,9 @@ static void add_hop(tether_call *call, tether_ledger *row, const ProtobufCBinary
   row->own_ns = told_ns(hop->own_ns);
   row->wasted_ns = told_ns(hop->wasted_ns);
   row->detached = hop->detached;
-  row->cut = hop->cut;
+  row->cut = hop->cut + (hop->n_legs - legs);
   row->children = children;
-  for (size_t i = 0; i < hop->n_legs; i++) {
+  for (size_t i = 0; i < legs; i++) {
     children[row->child_count] = row_of_leg(call, hop->legs[i], depth);
     if (children[row->child_count])
       row->child_count++;
@@ -181,6 +183,8 @@ void tether_ledger_blame(const tether_ledger *ledger, const tether_ledger **row,
 
 /* ---- The waterfall ------------------------------------------------------------------------- */
 
+enum { NAME_COLUMN = 40 };
+
 struct text {
   char *to;
   size_t room, len;
@@ -204,6 +208,9 @@ static void put_char(struct text *text, char c) {
   text->len++;
 }
 
+/* How far a row's name is moved to the right: no farther than leaves half of its column. */
+static int indent(int depth) { return 2 * depth < NAME_COLUMN / 2 ? 2 * depth : NAME_COLUMN / 2; }
+
 /* One stretch of a bar, up to `to_ns`. */
 static int put_bar(struct text *text, char with, int at, int64_t to_ns, int64_t total_ns, int width) {
   bool inside = to_ns > 0 && to_ns < total_ns; /* a peer's number may be any */
@@ -218,8 +225,8 @@ static void put_row(struct text *text, const tether_ledger *row, int depth, int6
   int64_t sent = start_ns + row->waited_ns, arrived = sent + (row->answered ? flight / 2 : flight);
   int64_t began = arrived + row->queue_ns, ended = began + row->own_ns;
   char name[64];
-  snprintf(name, sizeof name, "%*s%s", 2 * depth, "", row->method);
-  put(text, "%-40.40s %9.2f ms |", name, (double)row->took_ns / 1e6);
+  snprintf(name, sizeof name, "%*s%s", indent(depth), "", row->method);
+  put(text, "%-*.*s %9.2f ms |", NAME_COLUMN, NAME_COLUMN, name, (double)row->took_ns / 1e6);
   int at = put_bar(text, ' ', 0, start_ns, total_ns, width);
   at = put_bar(text, '!', at, start_ns + row->retried_ns, total_ns, width);
   at = put_bar(text, '?', at, start_ns + row->retried_ns + row->resolving_ns, total_ns, width);
@@ -239,7 +246,7 @@ static void put_row(struct text *text, const tether_ledger *row, int depth, int6
   put(text, "\n");
   for (size_t i = 0; i < row->child_count; i++)
     put_row(text, row->children[i], depth + 1, began + row->children[i]->started_ns, total_ns, width);
-  if (row->cut) put(text, "%*s%zu more\n", 2 * depth + 2, "", row->cut);
+  if (row->cut) put(text, "%*s%zu more\n", indent(depth + 1), "", row->cut);
 }
 
 static int64_t retried_ns(const tether_ledger *row) { return row->retried_ns; }

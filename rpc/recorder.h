@@ -18,7 +18,7 @@ typedef struct tth_recorder tth_recorder;
 /* What a ledger may take of TRAILERS. */
 #define TTH_LEDGER_MOST ((size_t)8 * 1024)
 
-/* How deep a ledger is read. */
+/* How deep a ledger is read: calls below are only counted. */
 #define TTH_LEDGER_DEPTH 32
 
 /* How long the answer to a call that was cut, and is to be explained, may wait for those of the calls below it. */

@@ -58,7 +58,8 @@ struct tether_ledger {
   const char *origin, *text;            /* of the cause */
   const tether_ledger *const *children; /* in the order started */
   size_t child_count;
-  size_t cut; /* calls that are left out for size; what is said of them is only their number */
+  size_t cut; /* calls that are left out, for size or since they are more than 32 levels down; only their number is
+                 said, and nothing of the calls below them */
 };
 
 /* The ledger of a call that has ended; NULL if there is none. Borrowed from the call. Client side. A call that ended

@@ -1,5 +1,6 @@
 /* cli/search.c: the query, in one piece or hit by hit. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <tether/ledger.h>
 #include <tether/trace.h>
@@ -56,14 +57,17 @@ static void print_shards(Search__V1__ShardStatus *const *shards, size_t count) {
 }
 
 static void print_ledger(tether_call *call) {
-  static char text[32 * 1024];
   if (!explain) return;
   if (tether_call_wait_ledger(call, 1 * TETHER_SEC) == TETHER_DEADLINE_EXCEEDED)
     puts("\nthe servers have not told all that they did");
   const tether_ledger *ledger = tether_call_ledger(call);
   if (!ledger) return;
-  (void)tether_ledger_text(ledger, 40, text, sizeof text);
+  size_t size = tether_ledger_text(ledger, 40, NULL, 0) + 1;
+  char *text = malloc(size);
+  if (!text) return;
+  (void)tether_ledger_text(ledger, 40, text, size);
   printf("\n%s", text);
+  free(text);
 }
 
 /* What is known at the end, however it came. Returns the exit code. */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <tether/ledger.h>
 
+#include "rpc/client.h"
 #include "rpc/hop.h"
 #include "rpc/recorder.h"
 #include "tests/support/rpc_test.h"
@@ -181,6 +182,58 @@ static void what_is_too_long_is_shortened_where_it_is_however_deep(void **state)
   }
 }
 
+/* A failed call whose server sent this. */
+static tether_call *call_that_heard(ProtobufCBinaryData hop) {
+  static const tether_method method = {.path = "/a.B/C"};
+  tether_call *call = tth_client_call_refused(&method, TETHER_ABORTED, "refused");
+  call->c.ended_ns = call->c.started_ns + TETHER_SEC;
+  call->c.hop = hop;
+  return call;
+}
+
+static void calls_deeper_than_a_ledger_is_read_are_counted_in_the_last_row(void **state) {
+  (void)state;
+  enum { MADE = 40, WIDE = 3 };
+  char text[16 * 1024];
+  for (int depth = TTH_LEDGER_DEPTH - 2; depth <= MADE; depth++) {
+    ProtobufCBinaryData bytes = chain(depth, WIDE, TETHER_ABORTED);
+    TETHER_SCOPED_CALL tether_call *call = call_that_heard(bytes);
+    const tether_ledger *row = tether_call_ledger(call);
+    int deep = 0;
+    for (; row->child_count == 1; deep++) {
+      assert_true(row->answered && row->own_ns == 7 * TETHER_MS);
+      assert_int_equal(row->cut, 0);
+      row = row->children[0];
+    }
+    assert_int_equal(deep, depth < TTH_LEDGER_DEPTH ? depth : TTH_LEDGER_DEPTH);
+    assert_true(row->answered && row->own_ns == 7 * TETHER_MS); /* what it says of itself is read */
+    assert_int_equal(row->child_count, depth < TTH_LEDGER_DEPTH ? WIDE : 0);
+    assert_int_equal(row->cut, depth < TTH_LEDGER_DEPTH ? 0 : depth == TTH_LEDGER_DEPTH ? WIDE : 1);
+    assert_true(tether_ledger_text(tether_call_ledger(call), 10, text, sizeof text) < sizeof text);
+    const char *more = strstr(text, " more\n");
+    assert_int_equal(more != NULL, row->cut > 0);
+    if (more) assert_int_equal(more[-1], '0' + (int)row->cut);
+    for (char *line = strtok(text, "\n"); line && strncmp(line, "most", 4) != 0; line = strtok(NULL, "\n"))
+      assert_true(strstr(line, "/a.B/C ") || strstr(line, " 0 ") || strstr(line, "xxx") || strstr(line, " more"));
+    free(bytes.data);
+  }
+}
+
+static void what_is_too_deep_to_be_shortened_is_counted_above(void **state) {
+  (void)state;
+  Tether__V1__Hop *hop = shortened(chain(40, 12, TETHER_ABORTED), 4096), *inner;
+  for (int depth = 0; depth < TTH_LEDGER_DEPTH - 1; depth++, hop = inner) {
+    assert_int_equal(hop->n_legs, 1);
+    assert_int_equal(hop->cut, 0);
+    inner = tether__v1__hop__unpack(NULL, hop->legs[0]->hop.len, hop->legs[0]->hop.data);
+    assert_non_null(inner);
+    tether__v1__hop__free_unpacked(hop, NULL);
+  }
+  assert_int_equal(hop->n_legs, 0);
+  assert_int_equal(hop->cut, 1);
+  tether__v1__hop__free_unpacked(hop, NULL);
+}
+
 static void every_length_is_kept(void **state) {
   (void)state;
   for (size_t room = 1; room < 3000; room++) {
@@ -266,6 +319,8 @@ int main(void) {
       CASE(rows_that_do_not_fit_are_counted_however_far_up_they_come),
       cmocka_unit_test(calls_that_failed_are_kept_before_others_and_all_in_their_order),
       cmocka_unit_test(what_is_too_long_is_shortened_where_it_is_however_deep),
+      cmocka_unit_test(calls_deeper_than_a_ledger_is_read_are_counted_in_the_last_row),
+      cmocka_unit_test(what_is_too_deep_to_be_shortened_is_counted_above),
       cmocka_unit_test(every_length_is_kept),
       cmocka_unit_test(bytes_that_are_no_hop_are_not_handed_up),
       cmocka_unit_test(an_answer_that_comes_late_is_shortened_too),

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "services/edge/json.h"
 #include "support/cluster.h"
 #include "support/http.h"
 
@@ -97,6 +98,21 @@ static void an_error_has_its_ledger_too_and_why_each_call_ended(void **state) {
   http_reply_fini(&reply);
 }
 
+static void calls_that_a_ledger_does_not_hold_are_counted(void **state) {
+  (void)state;
+  const tether_ledger row = {.method = "/a.B/C",
+                             .hop = "b",
+                             .answered = true,
+                             .budget_ns = TETHER_FOREVER,
+                             .origin = "",
+                             .text = "",
+                             .cut = 3};
+  json_t *entry = edge_json_ledger(&row);
+  assert_int_equal(json_integer_value(json_object_get(entry, "cut")), 3);
+  assert_int_equal(json_array_size(json_object_get(entry, "calls")), 0);
+  json_decref(entry);
+}
+
 static void the_command_line_draws_it_and_names_the_shard_that_was_slow(void **state) {
   char url[128];
   process p;
@@ -127,6 +143,7 @@ int main(void) {
       cmocka_unit_test(nobody_gets_a_ledger_who_did_not_ask),
       cmocka_unit_test(the_slow_shard_stands_out),
       cmocka_unit_test(an_error_has_its_ledger_too_and_why_each_call_ended),
+      cmocka_unit_test(calls_that_a_ledger_does_not_hold_are_counted),
       cmocka_unit_test(the_command_line_draws_it_and_names_the_shard_that_was_slow),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
