@@ -53,8 +53,8 @@ static tether_code check(const tether_call *call, const ProtobufCMessage *reques
   *why = "a request belongs to a call whose client does not stream, and only there";
   if (tth_method_is(call->method, TETHER_METHOD_CLIENT_STREAMING) == (request != NULL)) return TETHER_INVALID_ARGUMENT;
   *why = "the method requires a deadline and the call has none";
-  if ((call->method->flags & TETHER_METHOD_DEADLINE_REQUIRED) && tether_ctx_deadline_ns(call->root) == TETHER_FOREVER)
-    return TETHER_INVALID_ARGUMENT;
+  bool bound = call->c.detached_ns > 0 || tether_ctx_deadline_ns(call->root) != TETHER_FOREVER;
+  if (tth_method_is(call->method, TETHER_METHOD_DEADLINE_REQUIRED) && !bound) return TETHER_INVALID_ARGUMENT;
   return TETHER_OK;
 }
 

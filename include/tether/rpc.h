@@ -166,7 +166,8 @@ typedef struct tether_call_options {
 typedef enum tether_method_flags {
   TETHER_METHOD_IDEMPOTENT = 1,        /* safe to run twice */
   TETHER_METHOD_INLINE = 2,            /* the handler runs on the I/O thread and must not block */
-  TETHER_METHOD_DEADLINE_REQUIRED = 4, /* calls without a deadline are refused on both sides: INVALID_ARGUMENT */
+  TETHER_METHOD_DEADLINE_REQUIRED = 4, /* calls with neither a deadline nor a bound of their own (detached_ns) are
+                                          refused on both sides: INVALID_ARGUMENT */
   TETHER_METHOD_CLIENT_STREAMING = 8,  /* any number of requests, sent with tether_call_send */
   TETHER_METHOD_SERVER_STREAMING = 16, /* any number of replies, read with tether_call_recv */
 } tether_method_flags;

@@ -102,6 +102,22 @@ static void a_method_that_requires_a_deadline_refuses_calls_without_one(void **s
   rpc_assert_code(good, TETHER_OK);
 }
 
+static void a_detached_calls_bound_is_the_deadline_that_its_method_requires(void **state) {
+  struct rpc_fixture *f = *state;
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  const tether_call_options detached = {.detached_ns = RPC_TEST_BOUND_NS};
+  TETHER_SCOPED_CALL tether_call *call =
+      testing_v1_echo_client_needs_deadline(f->client, tether_ctx_background(), &request, &detached);
+  rpc_assert_code(call, TETHER_OK);
+  int64_t left_ns = testing_v1_echo_needs_deadline_reply(call)->remaining_ns;
+  assert_true(left_ns > 0 && left_ns <= RPC_TEST_BOUND_NS);
+  tether_method method = testing_v1_echo_needs_deadline_method; /* of a client that leaves it to the server */
+  method.flags = 0;
+  TETHER_SCOPED_CALL tether_call *sent =
+      tether_call_unary(f->client, tether_ctx_background(), &method, &request.base, &detached);
+  rpc_assert_code(sent, TETHER_OK);
+}
+
 static void cancelling_the_context_ends_the_call_and_its_handler_with_the_same_cause_and_origin(void **state) {
   struct rpc_fixture *f = *state;
   Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
@@ -209,6 +225,7 @@ int main(void) {
       WITH(when_the_deadline_passes_caller_and_handler_both_stop_for_it),
       WITH(a_methods_default_timeout_applies_where_the_call_sets_none),
       WITH(a_method_that_requires_a_deadline_refuses_calls_without_one),
+      WITH(a_detached_calls_bound_is_the_deadline_that_its_method_requires),
       WITH(cancelling_the_context_ends_the_call_and_its_handler_with_the_same_cause_and_origin),
       WITH(cancelling_the_call_leaves_its_context_and_its_siblings_alone),
       WITH(a_cancel_that_meets_the_reply_ends_the_call_once),
