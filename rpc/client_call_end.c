@@ -40,18 +40,18 @@ static tether_phase release(tether_call *call, const tether_cause *cause) {
   if (conn) {
     tth_session *session = tth_conn_lock(conn);
     opened = call->c.opened;
+    bool queued = call->stream && call->stream->state == TTH_STREAM_QUEUED;
     if (call->stream) {
-      phase = call->stream->state == TTH_STREAM_QUEUED ? TETHER_PHASE_QUEUED_HERE : TETHER_PHASE_WAITING;
+      phase = queued ? TETHER_PHASE_QUEUED_HERE : TETHER_PHASE_WAITING;
       call->c.left_ns = call->stream->left_ns;
     } else if (opened) { /* its answer is here, or the loss of its connection, and about to be told */
       phase = TETHER_PHASE_WAITING;
       if (call->c.left_ns == 0) call->c.left_ns = call->c.started_ns;
     }
-    if (session && call->stream) {
-      unref_stream = !tth_session_cancel(session, call->stream, cause, wait_below_ns(call));
+    /* One that has not left is forgotten also by a connection that is lost, which would give it back. */
+    if (call->stream && (session || queued)) {
+      unref_stream = !tth_session_cancel(tth_conn_session(conn), call->stream, cause, wait_below_ns(call));
       call->stream = NULL;
-    } else if (call->stream && call->stream->state == TTH_STREAM_QUEUED) {
-      opened = false; /* the connection is lost and about to give it back */
     }
     tth_conn_unlock(conn);
   }

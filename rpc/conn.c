@@ -140,6 +140,8 @@ tth_session *tth_conn_lock(tth_conn *conn) {
   return conn->closed ? NULL : conn->session;
 }
 
+tth_session *tth_conn_session(tth_conn *conn) { return conn->session; }
+
 /* Writes the next batch, if one may leave. *close: there is no memory for it. */
 static size_t fill_locked(tth_conn *conn, bool *close) {
   size_t len = 0;

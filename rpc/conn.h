@@ -55,6 +55,9 @@ void tth_conn_unref(tth_conn *conn);
 /* Takes the lock. Returns the session, or NULL once the connection is closed (locked all the same). */
 tth_session *tth_conn_lock(tth_conn *conn);
 
+/* Under the lock: the session, also once the connection is closed and nothing leaves any more. */
+tth_session *tth_conn_session(tth_conn *conn);
+
 /* Sends what the session has to say and gives up the lock. */
 void tth_conn_unlock(tth_conn *conn);
 

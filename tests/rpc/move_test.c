@@ -156,6 +156,47 @@ static void a_call_that_is_given_back_without_end_ends(void **state) {
   tst_bank_close(client);
 }
 
+static tether_call *other;
+
+static void cancel_the_other(tether_call *call, void *data) {
+  (void)call, (void)data;
+  tether_call_cancel(other, NULL);
+}
+
+/* Two wait on a connection that is lost; the first, which has been given back too often, ends, and who hears of it
+ * cancels the second before the connection has come to it. To the handler that made them, nothing runs below then. */
+static void a_call_cancelled_while_its_lost_connection_gives_others_back_is_gone_once(void **state) {
+  (void)state;
+  tst_bank_streams(0);
+  const tether_client_options options = {.backoff_initial_ns = TETHER_MS, .backoff_max_ns = TETHER_MS};
+  const tether_call_options patient = {.wait_for_ready = true};
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  tth_recorder *recorder = tth_recorder_new(false, 0);
+  const tether_ctx *ctx = tth_recorder_attach(tether_ctx_with_cancel(tether_ctx_background()), recorder);
+  tst_bank_up(0);
+  tether_client *client = tst_bank_client("mem://a", &options);
+  tst_bank_pump();
+  tst_bank_hello(0);
+  tether_call *first = testing_v1_echo_client_quick_start(client, ctx, &request, &patient, cancel_the_other, NULL);
+  for (int i = 0; i < TTH_MOVES_MOST; i++) {
+    tst_bank_goaway(0, 0);
+    tst_bank_down(0);
+    tst_bank_serve(0);
+  }
+  other = testing_v1_echo_client_quick_start(client, ctx, &request, &patient, NULL, NULL);
+  assert_int_equal(tth_recorder_running(recorder), 2);
+  tst_bank_down(0);
+  rpc_assert_code(first, TETHER_UNAVAILABLE);
+  rpc_assert_code(other, TETHER_CANCELLED);
+  assert_int_equal(tth_recorder_running(recorder), 0);
+  assert_unsent(client, 2);
+  tether_call_unref(first);
+  tether_call_unref(other);
+  tst_bank_close(client);
+  tether_ctx_unref(ctx);
+  tth_recorder_unref(recorder);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TST_BANK_CASE(a_call_queued_behind_the_servers_limit_moves_when_the_server_drains),
@@ -165,6 +206,7 @@ int main(void) {
       TST_BANK_CASE(a_refusal_that_crosses_the_cancel_takes_the_call_off_the_count),
       TST_BANK_CASE(a_moving_call_keeps_its_deadline_and_its_cancel),
       TST_BANK_CASE(a_call_that_is_given_back_without_end_ends),
+      TST_BANK_CASE(a_call_cancelled_while_its_lost_connection_gives_others_back_is_gone_once),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
