@@ -148,6 +148,8 @@ static void complete_after_below(tether_call *call, int64_t wait_ns) {
   tether_call_ref(call);
   tether_ctx_after_func(call->s.wait_ctx, &call->s.wait_after, NULL, on_wait_over, call);
   tth_recorder_when_closed(call->s.recorder, on_below_closed, call);
+  /* The time may have been over when there was nothing yet to give up. The caller's reference keeps the call. */
+  if (tether_ctx_err(call->s.wait_ctx) != TETHER_OK) tth_recorder_give_up(call->s.recorder);
 }
 
 /* How long the end of a call waits for the calls below it: somebody wants to know of them, and can still hear. */

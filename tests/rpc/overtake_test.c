@@ -3,6 +3,7 @@
  * a manual net, so on one thread: the watch of a link acts at the moment of sending. */
 #include <string.h>
 
+#include "rpc/client.h"
 #include "rpc/server_call.h"
 #include "tests/support/mem_peer.h"
 #include "tests/support/rpc_test.h"
@@ -174,6 +175,46 @@ static void a_handler_that_ends_while_the_loss_is_being_told_counts_as_its_calle
   end();
 }
 
+/* ---- A wait that is over before it has begun ------------------------------------------------ */
+
+/* The answer to a call that was cut waits for those of the calls below, here 1 ns, and these never come. */
+static void a_wait_for_the_tree_below_ends_however_short_it_is(void **state) {
+  (void)state;
+  begin(NULL);
+  tst_mem_peer leaf = {0};
+  tether_client *client;
+  assert_true(tst_mem_peer_listen(&leaf, scene.net, "mem://leaf"));
+  assert_int_equal(tth_client_open_on(&tst_transport_mem, "mem://leaf", NULL, &client), TETHER_OK);
+  (void)tst_link_mem_pump(scene.net);
+  tst_frames frames = {0};
+  tst_frames_hello(&frames, 8);
+  tst_mem_peer_say_frames(&leaf, &frames);
+  Tether__V1__Headers headers = TETHER__V1__HEADERS__INIT;
+  headers.method = (char *)testing_v1_handed_unary_method.path;
+  headers.has_explain = headers.explain = headers.has_explain_wait_ns = true;
+  headers.explain_wait_ns = 1;
+  tst_frames_add(&frames, TTH_HEADERS, 0, 1, &headers.base);
+  tst_frames_raw(&frames, TTH_MESSAGE, TTH_FLAG_END, 1, "", 0);
+  tst_mem_peer_say_frames(&scene.peer, &frames);
+  tether_call *handler = echo_take_handed(&scene.stats);
+  assert_non_null(handler);
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  tether_call *below = testing_v1_echo_client_quick_start(client, tether_call_ctx(handler), &request, NULL, NULL, NULL);
+  (void)tst_link_mem_pump(scene.net);
+  tst_frames_cancel(&frames, 1, TETHER_CAUSE_CALLER);
+  tst_mem_peer_say_frames(&scene.peer, &frames);
+  rpc_assert_code(below, TETHER_CANCELLED);
+  tether_call_finish(handler, TETHER_OK);
+  bool answered = tst_wait_until(is_answered, NULL, TST_BOUND_NS / 10);
+  tether_call_unref(below);
+  tst_mem_peer_fini(&leaf);
+  (void)tst_link_mem_pump(scene.net);
+  tether_client_close(client);
+  tst_frames_fini(&frames);
+  end();
+  assert_true(answered);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_call_that_follows_an_answer_has_the_place_of_the_one_answered),
@@ -181,6 +222,7 @@ int main(void) {
       cmocka_unit_test(a_worker_is_free_before_its_answer_leaves),
       cmocka_unit_test(a_detached_handler_that_outlives_its_connection_counts_as_its_caller_saw_it),
       cmocka_unit_test(a_handler_that_ends_while_the_loss_is_being_told_counts_as_its_caller_saw_it),
+      cmocka_unit_test(a_wait_for_the_tree_below_ends_however_short_it_is),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
