@@ -77,6 +77,7 @@ struct tether_call {
       bool half_closed;                /* under the connection's lock: the end of the requests is queued */
       bool whole;                      /* `out` is all that was ever sent, not the beginning */
       bool refused;                    /* a server did not accept the call though it had left */
+      bool gone_untold;                /* whoever ends the call is to tell of `gone` */
       struct tth_moves *moves;         /* NULL: none */
       const tth_method_config *config; /* the client's, for the method; NULL: none. While the call has not ended */
       struct tth_retrying *retrying;   /* NULL: the call is not tried again (rpc/retrying.h) */
@@ -234,6 +235,10 @@ void tth_client_call_end(tether_call *call, tether_code code, const char *messag
 /* Client: the attempt has failed for what is not the call's own fault (it is on no connection, and does not wait for
  * one): it is tried again if its policy says so, else ended. */
 void tth_client_call_fail(tether_call *call, tether_code code, const char *message, const tether_cause *cause);
+
+/* Client: the same, since its stream is gone (TTH_GONE_...), with so many handlers running below. */
+void tth_client_call_fail_gone(tether_call *call, uint32_t gone, uint32_t running, tether_code code,
+                               const char *message, const tether_cause *cause);
 
 /* Client: an attempt of a hedged call, after so many others; as tether_call_start. */
 TETHER_MUST_USE tether_call *tth_client_call_attempt(tether_client *client, const tether_ctx *ctx,

@@ -9,12 +9,18 @@
 /* The call's stream is gone, with so many handlers known to run below. `how`: TTH_GONE_... The first one counts. */
 void tth_client_call_mark_gone(tether_call *call, uint32_t how, uint32_t running);
 
+/* The same in two steps, for whoever has the call ENDING: the mark, which its results follow from, and, once these are
+ * on record, telling those who waited for the stream's end: to them it says that nothing more comes of it. */
+void tth_client_call_note_gone(tether_call *call, uint32_t how, uint32_t running);
+void tth_client_call_tell_gone(tether_call *call);
+
 /* ---- The end, by whoever has the call ENDING ----------------------------------------------- */
 
 /* The results are written: notes the call for its ledger, and in the one of the handler that made it. First; then */
 void tth_client_call_record(tether_call *call);
 
-/* counts the call, stops what it waits for, lets its interceptors know, and publishes it. */
+/* counts the call, stops what it waits for, lets its interceptors know, tells that its stream is gone, if it is, and
+ * publishes it. */
 void tth_client_call_complete(tether_call *call);
 
 /* The message of a call that ran out of its time: answered, if the server told where it went; or not answered, and it

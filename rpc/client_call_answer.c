@@ -177,7 +177,7 @@ static void on_trailers(tether_call *call, tth_event *event, const tether_limits
     tth_call_set_message(call, why);
   }
   if (trailers) correct_verdict(call, event->stream_id, trailers->code);
-  if (call->c.retrying) tth_client_call_mark_gone(call, gone, running); /* the attempt, to begin with */
+  tth_client_call_note_gone(call, gone, running);
   /* What the server said, and not what became of it here. */
   if (trailers && trailers->code == (uint32_t)call->code && tth_retrying_ended(call)) return;
   /* Unless it is a handler's own status, with a text of its own. */
@@ -185,8 +185,6 @@ static void on_trailers(tether_call *call, tth_event *event, const tether_limits
              strcmp(tether_call_message(call), tether_cause_text(call->cause)) == 0;
   if (call->code == TETHER_DEADLINE_EXCEEDED && (cut || !call->message)) tth_client_call_explain(call);
   tth_client_call_record(call);
-  /* Behind its row, and before anybody can see that it has ended. */
-  tth_client_call_mark_gone(call, gone, running);
   tth_client_call_complete(call);
 }
 

@@ -55,7 +55,7 @@ static tether_phase release(tether_call *call, const tether_cause *cause) {
     }
     tth_conn_unlock(conn);
   }
-  if (unref_stream || !opened) tth_client_call_mark_gone(call, TTH_GONE_UNSENT, 0);
+  if (unref_stream || !opened) tth_client_call_note_gone(call, TTH_GONE_UNSENT, 0);
   if (unref_list) tether_call_unref(call);
   if (unref_stream) tether_call_unref(call);
   return phase;
@@ -117,6 +117,7 @@ void tth_client_call_complete(tether_call *call) {
   if (!between) tth_client_count(call->c.client, call->code, atomic_load(&call->c.gone) != TTH_GONE_UNSENT, again);
   if (tether_after_stop(&call->c.after)) tether_call_unref(call); /* the registration's reference */
   if (call->c.client->interceptors) tth_intercept_end(call);
+  tth_client_call_tell_gone(call);
   tth_client_call_publish(call);
 }
 
@@ -140,16 +141,27 @@ void tth_client_call_end(tether_call *call, tether_code code, const char *messag
   finish(call);
 }
 
-void tth_client_call_fail(tether_call *call, tether_code code, const char *message, const tether_cause *cause) {
-  if (!call->c.retrying) {
-    tth_client_call_end(call, code, message, cause);
-    return;
-  }
-  if (!tth_call_try_end(call)) return;
+/* The caller has the call ENDING. */
+static void fail(tether_call *call, tether_code code, const char *message, const tether_cause *cause) {
   conclude(call, code, message, cause);
-  if (tth_retrying_ended(call)) return;
+  if (call->c.retrying && tth_retrying_ended(call)) return;
   if (call->pipe) tth_pipe_cut(call->pipe);
   finish(call);
+}
+
+void tth_client_call_fail(tether_call *call, tether_code code, const char *message, const tether_cause *cause) {
+  if (tth_call_try_end(call)) fail(call, code, message, cause);
+}
+
+void tth_client_call_fail_gone(tether_call *call, uint32_t gone, uint32_t running, tether_code code,
+                               const char *message, const tether_cause *cause) {
+  if (tth_call_try_end(call)) {
+    tth_client_call_note_gone(call, gone, running);
+    fail(call, code, message, cause);
+  } else {
+    tether_call_wait(call); /* whoever ends it is about to put it on record */
+    tth_client_call_mark_gone(call, gone, running);
+  }
 }
 
 /* What the server is told. A deadline's own cause may be of any code; the server must know that it was a deadline, or
@@ -198,7 +210,7 @@ void tth_client_call_lost(tether_call *call, const char *address, tth_out *unsen
     tth_dispatch_again(call, unsent);
   } else {
     /* What runs at a peer that nobody hears of any more counts as running. */
-    tth_client_call_mark_gone(call, unsent ? TTH_GONE_UNSENT : TTH_GONE_LOST, unsent ? 0 : 1);
+    uint32_t gone = unsent ? TTH_GONE_UNSENT : TTH_GONE_LOST, running = unsent ? 0 : 1;
     tth_out_free(unsent);
     char message[512];
     tether_client *client = call->c.client;
@@ -207,10 +219,8 @@ void tth_client_call_lost(tether_call *call, const char *address, tth_out *unsen
     pthread_mutex_unlock(&client->mu);
     snprintf(message, sizeof message, "the connection to %s was lost: %s", address, why);
     tether_cause *cause = closing ? NULL : tether_cause_new(TETHER_CAUSE_PEER_LOST, NULL, message);
-    if (closing)
-      tth_client_call_end(call, TETHER_CANCELLED, "the client was closed", NULL);
-    else
-      tth_client_call_fail(call, TETHER_UNAVAILABLE, message, cause);
+    tth_client_call_fail_gone(call, gone, running, closing ? TETHER_CANCELLED : TETHER_UNAVAILABLE,
+                              closing ? "the client was closed" : message, cause);
     tether_cause_unref(cause);
   }
   tether_call_unref(call);

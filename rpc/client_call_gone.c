@@ -10,11 +10,31 @@
 #include "rpc/real_time.h"
 #include "rpc/retrying.h"
 
-void tth_client_call_mark_gone(tether_call *call, uint32_t how, uint32_t running) {
+/* false: it was marked. */
+static bool mark(tether_call *call, uint32_t how, uint32_t running) {
+  uint32_t not_yet = TTH_GONE_NOT_YET;
+  if (atomic_load(&call->c.gone) != TTH_GONE_NOT_YET) return false;
   atomic_store(&call->c.running, running);
-  if (atomic_exchange(&call->c.gone, how) != TTH_GONE_NOT_YET) return;
+  return atomic_compare_exchange_strong(&call->c.gone, &not_yet, how);
+}
+
+static void tell(tether_call *call) {
   if (atomic_load(&call->c.wait_ns)) tth_futex_wake_all(&call->c.gone); /* who waits has set it before it looked */
-  if (call->c.opened) tth_recorder_call_closed(call->c.recorder, running);
+  if (call->c.opened) tth_recorder_call_closed(call->c.recorder, atomic_load(&call->c.running));
+}
+
+void tth_client_call_mark_gone(tether_call *call, uint32_t how, uint32_t running) {
+  if (mark(call, how, running)) tell(call);
+}
+
+void tth_client_call_note_gone(tether_call *call, uint32_t how, uint32_t running) {
+  call->c.gone_untold |= mark(call, how, running);
+}
+
+void tth_client_call_tell_gone(tether_call *call) {
+  bool untold = call->c.gone_untold;
+  call->c.gone_untold = false;
+  if (untold) tell(call);
 }
 
 /* Waits until the call's stream is gone; false: it was not in (real) time. Who has set wait_ns before is woken. */

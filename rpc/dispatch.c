@@ -260,8 +260,8 @@ static bool take_back(tth_conn *conn, bool queued, uint32_t last_stream) {
     tth_dispatch_again(call, out);
   } else {
     tth_out_free(out);
-    tth_client_call_dropped(call);
-    tth_client_call_fail(call, TETHER_UNAVAILABLE, "the call was taken off too many connections", NULL);
+    tth_client_call_fail_gone(call, TTH_GONE_UNSENT, 0, TETHER_UNAVAILABLE,
+                              "the call was taken off too many connections", NULL);
   }
   tether_call_unref(call);
   return true;

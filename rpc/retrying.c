@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rpc/client_call.h"
 #include "rpc/dispatch.h"
 #include "rpc/metadata.h"
 #include "rpc/trace.h"
@@ -201,6 +202,7 @@ static void leave_attempt(tether_call *call) {
   tth_client_count(client, r->last_code, sent, atomic_load(&r->left) > 0);
   if (sent) atomic_fetch_add(&r->left, 1);
   atomic_fetch_add(&r->running, atomic_load(&call->c.running));
+  tth_client_call_tell_gone(call);
   if (r->entries++ == 0) call->c.metadata_bytes += strlen(TTH_ATTEMPTS_KEY) + 1 + TTH_ENTRY_OVERHEAD;
   tth_conn *conn = call->conn;
   if (conn) {
