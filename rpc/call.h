@@ -73,7 +73,6 @@ struct tether_call {
       bool explain, opened;            /* opened: under the connection's lock until the end */
       bool secret;                     /* has a token: goes where nobody on the way reads along */
       bool own_span;                   /* the context's trace is the call's own */
-      bool attempt;                    /* of a hedged call, which looks after policies itself */
       bool half_closed;                /* under the connection's lock: the end of the requests is queued */
       bool whole;                      /* `out` is all that was ever sent, not the beginning */
       bool refused;                    /* a server did not accept the call though it had left */
@@ -82,6 +81,7 @@ struct tether_call {
       const tth_method_config *config; /* the client's, for the method; NULL: none. While the call has not ended */
       struct tth_retrying *retrying;   /* NULL: the call is not tried again (rpc/retrying.h) */
       struct tth_hedge *hedge;         /* the attempts that the call stands for; NULL: it is one itself */
+      struct tth_hedge *attempt_of;    /* whose attempt it is, which looks after policies; until it has ended */
       tether_call *answer;             /* of them, the one whose results it has */
       int64_t reserve_ns, detached_ns;
       tether_group *group; /* NULL: none, or it does not know the call */
@@ -240,11 +240,11 @@ void tth_client_call_fail(tether_call *call, tether_code code, const char *messa
 void tth_client_call_fail_gone(tether_call *call, uint32_t gone, uint32_t running, tether_code code,
                                const char *message, const tether_cause *cause);
 
-/* Client: an attempt of a hedged call, after so many others; as tether_call_start. */
+/* Client: an attempt of a hedged call, after so many others; as tether_call_start. `hedge` must last until it ends. */
 TETHER_MUST_USE tether_call *tth_client_call_attempt(tether_client *client, const tether_ctx *ctx,
                                                      const tether_method *method, const ProtobufCMessage *request,
-                                                     const tether_call_options *options, int previous,
-                                                     tether_call_done_fn done, void *data);
+                                                     const tether_call_options *options, struct tth_hedge *hedge,
+                                                     int previous, tether_call_done_fn done, void *data);
 
 /* Client: ends a call that stands for others with the results of one of them, which has ended. */
 void tth_client_call_adopt(tether_call *call, tether_call *answer);

@@ -61,7 +61,7 @@ static tether_code check(const tether_call *call, const ProtobufCMessage *reques
 /* The config's policy for the method, or else the method's own; NULL: the call is not tried again. */
 static const tether_retry_policy *policy_of(const tether_call *call) {
   const tth_method_config *config = call->c.config;
-  if (call->c.attempt || call->c.client->no_retries) return NULL;
+  if (call->c.attempt_of || call->c.client->no_retries) return NULL;
   if (config && config->retry.max_attempts) return &config->retry;
   return config && config->hedging.max_attempts ? NULL : call->method->retry;
 }
@@ -130,8 +130,8 @@ enum { BLOCKING = -1, NOT_BLOCKING = -2 };
 
 /* `attempt`: which of a hedged call's, from 0; or one of the above. */
 static tether_call *start(tether_client *client, const tether_ctx *ctx, const tether_method *method,
-                          const ProtobufCMessage *request, const tether_call_options *options, int attempt,
-                          tether_call_done_fn done, void *data) {
+                          const ProtobufCMessage *request, const tether_call_options *options, tth_hedge *hedge,
+                          int attempt, tether_call_done_fn done, void *data) {
   static const tether_call_options defaults;
   if (!options) options = &defaults;
   const tth_method_config *config = client->config ? tth_service_config_find(client->config, method->path) : NULL;
@@ -145,7 +145,7 @@ static tether_call *start(tether_client *client, const tether_ctx *ctx, const te
   call->c.client = client;
   call->c.done = done;
   call->c.done_data = data;
-  call->c.attempt = attempt >= 0;
+  call->c.attempt_of = hedge;
   call->c.config = config;
   call->c.wait_for_ready = options->wait_for_ready || (config && config->wait_for_ready);
   call->c.lone = attempt == BLOCKING && !options->group; /* leaving a group may call back */
@@ -186,13 +186,13 @@ static tether_call *start(tether_client *client, const tether_ctx *ctx, const te
 tether_call *tether_call_start(tether_client *client, const tether_ctx *ctx, const tether_method *method,
                                const ProtobufCMessage *request, const tether_call_options *options,
                                tether_call_done_fn done, void *data) {
-  return start(client, ctx, method, request, options, NOT_BLOCKING, done, data);
+  return start(client, ctx, method, request, options, NULL, NOT_BLOCKING, done, data);
 }
 
 tether_call *tth_client_call_attempt(tether_client *client, const tether_ctx *ctx, const tether_method *method,
-                                     const ProtobufCMessage *request, const tether_call_options *options, int previous,
-                                     tether_call_done_fn done, void *data) {
-  return start(client, ctx, method, request, options, previous, done, data);
+                                     const ProtobufCMessage *request, const tether_call_options *options,
+                                     tth_hedge *hedge, int previous, tether_call_done_fn done, void *data) {
+  return start(client, ctx, method, request, options, hedge, previous, done, data);
 }
 
 tether_call *tth_client_call_refused(const tether_method *method, tether_code code, const char *why) {
@@ -208,7 +208,7 @@ tether_call *tth_client_call_refused(const tether_method *method, tether_code co
 
 tether_call *tether_call_unary(tether_client *client, const tether_ctx *ctx, const tether_method *method,
                                const ProtobufCMessage *request, const tether_call_options *options) {
-  tether_call *call = start(client, ctx, method, request, options, BLOCKING, NULL, NULL);
+  tether_call *call = start(client, ctx, method, request, options, NULL, BLOCKING, NULL, NULL);
   if (call->c.leads) tth_conn_lead(call->c.leads, call);
   tether_call_wait(call);
   return call;

@@ -18,6 +18,7 @@
 /* How long the tree below may take to stop, if anybody waits for that; what is kept back is for the answer's way. */
 static int64_t wait_below_ns(tether_call *call) {
   int64_t wait_ns = atomic_load(&call->c.wait_ns);
+  if (wait_ns == 0 && call->c.attempt_of) wait_ns = tth_hedge_wait_ns(call->c.attempt_of);
   if (wait_ns == 0 && call->c.recorder) wait_ns = tth_recorder_wait_ns(call->c.recorder, tether_now_ns());
   return wait_ns - wait_ns / 8;
 }

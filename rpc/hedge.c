@@ -19,6 +19,7 @@
 
 #include "rpc/futex.h"
 #include "rpc/metadata.h"
+#include "rpc/real_time.h"
 
 typedef tth_hedge hedge;
 
@@ -30,6 +31,7 @@ typedef struct delay {
 
 struct tth_hedge {
   _Atomic uint32_t refs;
+  _Atomic int64_t wait_until_ns; /* see tth_hedge_will_wait */
   const tether_method *method;
   tether_ctx *ctx;
   ProtobufCMessage *request; /* a copy, for later attempts */
@@ -203,8 +205,8 @@ static void start_next(hedge *h, int after) {
   d->hedge = h;
   atomic_fetch_add(&h->refs, last ? 1 : 2);
   if (!last) d->ctx = tether_ctx_with_timeout(h->ctx, h->delay_ns);
-  tether_call *call =
-      tth_client_call_attempt(h->clients[attempt], h->ctx, h->method, h->request, &h->options, attempt, on_attempt, d);
+  tether_call *call = tth_client_call_attempt(h->clients[attempt], h->ctx, h->method, h->request, &h->options, h,
+                                              attempt, on_attempt, d);
   pthread_mutex_lock(&h->mu);
   h->calls[attempt] = call;
   pthread_mutex_unlock(&h->mu);
@@ -308,6 +310,15 @@ tether_call *tth_hedge_attempt(hedge *h, int i) {
   tether_call *call = i < TETHER_HEDGE_MOST && h->calls[i] ? tether_call_ref(h->calls[i]) : NULL;
   pthread_mutex_unlock(&h->mu);
   return call;
+}
+
+void tth_hedge_will_wait(hedge *h, int64_t until_ns) { atomic_store(&h->wait_until_ns, until_ns); }
+
+int64_t tth_hedge_wait_ns(const hedge *h) {
+  int64_t until_ns = atomic_load(&h->wait_until_ns);
+  if (until_ns == 0) return 0;
+  int64_t left_ns = tether_time_add(until_ns, -tth_real_now_ns());
+  return left_ns > 0 ? left_ns : 1;
 }
 
 unsigned tth_hedge_attempts(hedge *h) {

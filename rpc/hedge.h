@@ -31,6 +31,11 @@ void tth_hedge_unref(tth_hedge *hedge);
  * that another thread is starting ends as it starts. */
 void tth_hedge_expire(tth_hedge *hedge);
 
+/* Before the call's context is cancelled: from now on who tells a server to stop an attempt, also one that another
+ * thread is just starting, says how long is left until then, in real time; 0: nobody waits. */
+void tth_hedge_will_wait(tth_hedge *hedge, int64_t until_ns);
+int64_t tth_hedge_wait_ns(const tth_hedge *hedge);
+
 /* How often attempts have left. */
 unsigned tth_hedge_attempts(tth_hedge *hedge);
 

@@ -50,18 +50,15 @@ void tth_client_call_adopt(tether_call *call, tether_call *answer) {
 tether_code tth_hedge_cancel_and_wait(tether_call *call, const tether_cause *cause, int64_t timeout_ns,
                                       uint32_t *running) {
   int64_t until_ns = tether_time_add(tth_real_now_ns(), timeout_ns);
-  tether_call *attempt;
-  for (int i = 0; (attempt = tth_hedge_attempt(call->c.hedge, i)); i++) {
-    tth_client_call_will_wait(attempt, timeout_ns);
-    tether_call_unref(attempt);
-  }
+  tth_hedge_will_wait(call->c.hedge, until_ns);
   tether_call_cancel(call, cause);
   tether_call_wait(call); /* from here on no attempt is being started */
   tether_code code = TETHER_OK;
   uint32_t sum = 0;
+  tether_call *attempt;
   for (int i = 0; (attempt = tth_hedge_attempt(call->c.hedge, i)); i++) {
     uint32_t some = 0;
-    tth_client_call_will_wait(attempt, timeout_ns); /* it may have been about to start before */
+    tth_client_call_will_wait(attempt, timeout_ns); /* its end wakes this thread */
     tether_code gone = tth_client_call_wait_gone(attempt, until_ns, &some);
     if (code == TETHER_OK) code = gone;
     sum += some;

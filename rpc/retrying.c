@@ -249,7 +249,7 @@ bool tth_retrying_ended(tether_call *call) {
   tether_client *client = call->c.client;
   struct tth_retrying *r = call->c.retrying;
   int64_t delay_ns;
-  if (call->c.attempt) return false;
+  if (call->c.attempt_of) return false;
   if (!r) { /* it counts all the same */
     tth_attempts without = {0};
     bool counts = client->throttle.max_milli > 0;

@@ -3,10 +3,12 @@
 #include <tether/credentials.h>
 #include <tether/ledger.h>
 
+#include "tests/support/frames.h"
 #include "tests/support/retry_sim.h"
 
 #define DELAY (50 * TETHER_MS)
 #define PUSHBACK (500 * TETHER_MS)
+#define WAIT (TST_BOUND_NS / 2)
 #define CONFIG                                                                                \
   "{\"methodConfig\": [{\"name\": [{\"service\": \"testing.v1.Park\"}], \"hedgingPolicy\": {" \
   "\"maxAttempts\": 3, \"hedgingDelay\": \"0.05s\", \"nonFatalStatusCodes\": [\"UNAVAILABLE\"]}}]}"
@@ -110,12 +112,22 @@ struct starting {
   bool went_on;
   tether_code code;
   uint32_t running;
+  _Atomic int64_t told_ns; /* how long the server of the second is told that somebody waits; -1: it was not */
 };
+
+/* What CANCEL of the second attempt says. */
+static void note_cancel(struct starting *s, const uint8_t *batch, size_t len) {
+  tth_frame frame;
+  size_t at = 0;
+  if (!tst_frames_find(batch, len, &at, TTH_CANCEL, 2, &frame)) return;
+  Tether__V1__Cancel *cancel = tether__v1__cancel__unpack(NULL, frame.length, frame.payload);
+  atomic_store(&s->told_ns, cancel && cancel->has_wait_ns ? cancel->wait_ns : -1);
+  if (cancel) tether__v1__cancel__free_unpacked(cancel, NULL);
+}
 
 static void stop_here(void *data, uint8_t *batch, size_t len) {
   struct starting *s = data;
-  (void)batch;
-  (void)len;
+  note_cancel(s, batch, len);
   if (ctx_latch_is_open(&s->reached) || ctx_tid() != atomic_load(&s->starter.tid)) return;
   ctx_latch_open(&s->reached);
   s->went_on = ctx_latch_wait(&s->open);
@@ -132,7 +144,7 @@ static void end_pushback(void *data) {
 
 static void cancel_and_wait(void *data) {
   struct starting *s = data;
-  s->code = tether_call_cancel_and_wait(s->call, NULL, TST_BOUND_NS / 2, &s->running);
+  s->code = tether_call_cancel_and_wait(s->call, NULL, WAIT, &s->running);
 }
 
 static bool is_cancelled(void *data) { return tether_ctx_err(tether_call_ctx(data)) == TETHER_CANCELLED; }
@@ -142,7 +154,7 @@ static bool is_finished(void *data) {
   return ctx_latch_is_open(&((struct ctx_thread *)data)->finished);
 }
 
-static void who_waits_after_a_cancel_is_woken_by_an_attempt_that_was_just_being_started(void **state) {
+static void who_waits_after_a_cancel_waits_for_an_attempt_that_was_just_being_started_and_says_so(void **state) {
   (void)state;
   struct retried r;
   tether_client *client = retry_client(CONFIG);
@@ -165,6 +177,7 @@ static void who_waits_after_a_cancel_is_woken_by_an_attempt_that_was_just_being_
   assert_retried(&r, TETHER_CANCELLED, 2);
   park_assert_cut(attempt_at(1), TETHER_CAUSE_CALLER, NULL);
   retried_free(&r, client);
+  assert_in_range(atomic_load(&s.told_ns), 1, WAIT - WAIT / 8);
 }
 
 static void the_wait_after_a_cancel_is_bounded_in_real_time_whatever_the_clock(void **state) {
@@ -187,7 +200,7 @@ int main(void) {
       in_park_sim(a_cancel_ends_a_call_whose_deadline_has_been_noticed_and_not_been_told),
       in_park_sim(so_it_does_while_the_next_attempt_is_held_back),
       in_park_sim(so_it_does_with_the_attempt_that_is_being_started),
-      in_park_sim(who_waits_after_a_cancel_is_woken_by_an_attempt_that_was_just_being_started),
+      in_park_sim(who_waits_after_a_cancel_waits_for_an_attempt_that_was_just_being_started_and_says_so),
       in_park_sim(the_wait_after_a_cancel_is_bounded_in_real_time_whatever_the_clock),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
