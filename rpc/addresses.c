@@ -190,7 +190,6 @@ static void on_resolved(void *owner, char *const *addresses, size_t count, const
   tth_conn **conns = calloc(client->subchannel_count + 1, sizeof *conns);
   pthread_mutex_lock(&client->mu);
   bool taken = made && conns && !client->closing;
-  from->resolving = false;
   from->ended_ns = tether_now_ns();
   if (taken) {
     from->failed = false;
@@ -214,4 +213,8 @@ static void on_resolved(void *owner, char *const *addresses, size_t count, const
   }
   list_free(&list);
   free(conns);
+  pthread_mutex_lock(&client->mu);
+  from->resolving = false; /* not before: the next one's thread would change the list beside this one */
+  pthread_mutex_unlock(&client->mu);
+  tth_client_settle(client);
 }

@@ -132,6 +132,40 @@ static void a_lost_connection_has_the_name_asked_but_not_more_often_than_every_3
   client_close(client);
 }
 
+static int asked_meanwhile;
+
+static void let_a_look_up_be_due(void *data) {
+  (void)data;
+  tst_bank_move(61 * TETHER_SEC);
+  asked_meanwhile = tst_names_now.asked;
+}
+
+/* Its answer would come on another thread, and change the list under the one that has not finished with it. */
+static void no_look_up_begins_before_the_one_before_has_drained_what_is_gone(void **state) {
+  (void)state;
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  tth_recorder *recorder = tth_recorder_new(false, 0);
+  const tether_ctx *ctx = tth_recorder_attach(tether_ctx_with_cancel(tether_ctx_background()), recorder);
+  tether_client *client = client_open(TETHER_ROUND_ROBIN);
+  tst_bank_up(0);
+  tst_bank_streams(0);
+  tst_names_answer("a");
+  tst_bank_hello(0);
+  tether_call *call = testing_v1_echo_client_quick_start(client, ctx, &request, NULL, NULL, NULL);
+  tst_bank_move(60 * TETHER_SEC);
+  assert_int_equal(tst_names_now.asked, 2);
+  asked_meanwhile = 0;
+  tth_recorder_when_closed(recorder, let_a_look_up_be_due, NULL); /* as the call leaves its queue */
+  tst_names_answer("b");
+  assert_int_equal(asked_meanwhile, 2);
+  assert_int_equal(tst_names_now.asked, 3);
+  tether_call_cancel(call, NULL);
+  tether_call_unref(call);
+  client_close(client);
+  tether_ctx_unref(ctx);
+  tth_recorder_unref(recorder);
+}
+
 static void a_failed_look_up_leaves_the_addresses_as_they_are(void **state) {
   (void)state;
   tether_client *client = client_open(TETHER_PICK_FIRST);
@@ -314,6 +348,7 @@ int main(void) {
       TST_BANK_CASE(calls_wait_for_the_name_and_then_for_its_addresses),
       TST_BANK_CASE(a_name_that_leads_nowhere_fails_calls_and_is_asked_again_after_a_back_off),
       TST_BANK_CASE(a_changed_list_connects_what_is_new_keeps_what_stays_and_drains_what_is_gone),
+      TST_BANK_CASE(no_look_up_begins_before_the_one_before_has_drained_what_is_gone),
       TST_BANK_CASE(a_lost_connection_has_the_name_asked_but_not_more_often_than_every_30_s),
       TST_BANK_CASE(a_failed_look_up_leaves_the_addresses_as_they_are),
       TST_BANK_CASE(a_call_whose_name_has_no_answer_in_time_was_resolving),
