@@ -16,7 +16,8 @@ static struct fault {
   tether_server *server;
   tether_client *client;
   struct echo_stats stats;
-  tth_link *link; /* the client's newest */
+  tth_link *link;   /* the client's newest */
+  tth_link *theirs; /* the server's end of one that vanished; NULL: none */
   void (*dialed)(void *owner, tth_link *link, const char *why);
 } f;
 
@@ -48,6 +49,11 @@ static void break_link(void) {
   pump();
 }
 
+static void break_theirs(void) {
+  if (f.theirs) tst_mem_break(f.theirs);
+  f.theirs = NULL;
+}
+
 static int setup(void **state) {
   static tth_transport transport;
   if (ctx_sim_setup(state) != 0) return -1;
@@ -69,6 +75,7 @@ static bool no_calls(void *data) {
 }
 
 static int teardown(void **state) {
+  break_theirs();
   bool idle = tst_wait_until(no_calls, NULL, RPC_TEST_BOUND_NS);
   while (f.link) break_link(); /* one that lasted is replaced at once */
   tether_client_close(f.client);
@@ -197,7 +204,7 @@ static void the_client_vanishes_and_the_handler_ends_with_its_deadline(void **st
   TETHER_SCOPED_CALL tether_call *call = start_hang(ctx);
   pump();
   assert_true(rpc_wait_for(&f.stats.hanging, 1));
-  tth_link *theirs = server_link();
+  f.theirs = server_link();
   tst_mem_vanish(f.link);
   f.link = NULL;
   pump();
@@ -205,7 +212,7 @@ static void the_client_vanishes_and_the_handler_ends_with_its_deadline(void **st
   assert_int_equal(atomic_load(&f.stats.hanging), 1);
   move(5 * TETHER_SEC);
   assert_true(rpc_wait_for(&f.stats.ended[TETHER_CAUSE_DEADLINE], 1));
-  tst_mem_break(theirs);
+  break_theirs();
 }
 
 /* ---- The connection is cut and heals ------------------------------------------------------- */

@@ -30,8 +30,8 @@ static tst_mem_net *net;
 struct victim {
   tether_server *server;
   struct echo_stats stats;
-  tst_mem_peer peer;
-  tst_latch go_on; /* what a stubborn handler waits for */
+  tst_mem_peer peer, other; /* other: see assert_others_are_served */
+  tst_latch go_on;          /* what a stubborn handler waits for */
   atomic_int stubborn;
 };
 static struct victim victim;
@@ -73,21 +73,22 @@ static int setup(void **state) {
 
 /* Another connection is served. */
 static void assert_others_are_served(void) {
-  tst_mem_peer other;
+  tst_mem_peer *other = &victim.other;
   tst_frames frames = {0};
   tst_frames_hello(&frames, 0);
   tst_frames_headers(&frames, 1, QUICK, TETHER_FOREVER);
   tst_frames_raw(&frames, TTH_MESSAGE, TTH_FLAG_END, 1, NULL, 0);
-  assert_true(tst_mem_peer_dial(&other, net, "mem://s"));
-  tst_mem_peer_say_frames(&other, &frames);
-  assert_int_equal(tst_mem_peer_code(&other, 1), TETHER_OK);
-  tst_mem_peer_fini(&other);
+  assert_true(tst_mem_peer_dial(other, net, "mem://s"));
+  tst_mem_peer_say_frames(other, &frames);
+  assert_int_equal(tst_mem_peer_code(other, 1), TETHER_OK);
+  tst_mem_peer_fini(other);
   tst_frames_fini(&frames);
 }
 
 static int teardown(void **state) {
   (void)state;
   tst_mem_peer_fini(&victim.peer);
+  tst_mem_peer_fini(&victim.other);
   tst_latch_open(&victim.go_on);
   tether_server_close(victim.server);
   tst_latch_fini(&victim.go_on);

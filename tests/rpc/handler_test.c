@@ -11,7 +11,7 @@ static struct {
   tether_client *self; /* of the server the handlers run in */
   atomic_int entered, inside, most;
   tst_latch go_on;
-  tether_call *deferred; /* set before `entered` grows */
+  tether_call *deferred; /* and not finished; set before `entered` grows */
   tether_call *children[3];
 } h;
 
@@ -91,11 +91,18 @@ static int open_with(void **state, int workers) {
 static int setup(void **state) { return open_with(state, 0); }
 static int setup_two_workers(void **state) { return open_with(state, 2); }
 
+static void finish_deferred(tether_code code) {
+  tether_call *call = h.deferred;
+  h.deferred = NULL;
+  tether_call_finish(call, code);
+}
+
 static int teardown(void **state) {
   struct rpc_fixture *f = *state;
   tst_latch_open(&h.go_on);
   tether_client_close(f->client);
   tether_client_close(h.self);
+  if (h.deferred) finish_deferred(TETHER_ABORTED); /* of a test that failed */
   tether_server_close(f->server);
   tst_latch_fini(&h.go_on);
   test_free(f);
@@ -192,7 +199,7 @@ static void a_deferred_reply_is_valid_until_finish_and_the_handlers_return_is_ig
     TETHER_SCOPED tether_ctx *ctx = bounded();
     TETHER_SCOPED_CALL tether_call *call = start(f, ctx, method);
     assert_true(rpc_wait_for(&h.entered, method - DEFER + 1));
-    tether_call_finish(h.deferred, TETHER_OK);
+    finish_deferred(TETHER_OK);
     assert_int_equal(tether_call_wait(call), TETHER_OK);
   }
 }
@@ -206,7 +213,7 @@ static const tether_cause *finish_with(struct rpc_fixture *f, tether_code code, 
   assert_true(rpc_wait_for(&h.entered, before + 1));
   tether_call_set_cause(h.deferred, tether_cause_canceled()); /* what comes later counts */
   tether_call_set_cause(h.deferred, given);
-  tether_call_finish(h.deferred, tether_call_fail(h.deferred, code, "said"));
+  finish_deferred(tether_call_fail(h.deferred, code, "said"));
   assert_int_equal(tether_call_wait(*call), code);
   assert_string_equal(tether_call_message(*call), "said");
   return tether_call_cause(*call);
@@ -241,10 +248,10 @@ static void a_deferred_call_whose_caller_left_is_told_why_and_may_finish_late(vo
   rpc_assert_code(call, TETHER_CANCELLED);
   assert_int_equal(tether_ctx_wait(tether_call_ctx(h.deferred), RPC_TEST_BOUND_NS), TETHER_CANCELLED);
   assert_int_equal(tether_cause_get_code(tether_ctx_cause(tether_call_ctx(h.deferred))), TETHER_CAUSE_HEDGE_LOST);
-  tether_call_ref(h.deferred);
-  tether_call_finish(h.deferred, TETHER_OK);
-  assert_int_equal(tether_call_code(h.deferred), TETHER_CANCELLED); /* what the caller recorded too */
-  tether_call_unref(h.deferred);
+  tether_call *deferred = tether_call_ref(h.deferred);
+  finish_deferred(TETHER_OK);
+  assert_int_equal(tether_call_code(deferred), TETHER_CANCELLED); /* what the caller recorded too */
+  tether_call_unref(deferred);
 }
 
 static void a_deferred_call_may_finish_after_its_connection_is_gone(void **state) {
@@ -259,7 +266,7 @@ static void a_deferred_call_may_finish_after_its_connection_is_gone(void **state
   tether_client_close(client);
   rpc_assert_code(call, TETHER_CANCELLED);
   assert_int_equal(tether_ctx_wait(tether_call_ctx(h.deferred), RPC_TEST_BOUND_NS), TETHER_CANCELLED);
-  tether_call_finish(h.deferred, TETHER_OK);
+  finish_deferred(TETHER_OK);
 }
 
 /* ---- Statuses ------------------------------------------------------------------------------ */

@@ -159,9 +159,9 @@ static void replies_to_calls_that_are_over_are_skipped_however_many(void **state
   tst_frames_trailers(&frames, 1, TETHER_CANCELLED);
   tst_mem_peer_say_frames(&a.peer, &frames);
   tth_session *session = tth_conn_lock(a.client->subchannels[0]->conn);
-  assert_non_null(session);
-  assert_int_equal(tth_session_stream_count(session), 0);
+  size_t streams = session ? tth_session_stream_count(session) : SIZE_MAX;
   tth_conn_unlock(a.client->subchannels[0]->conn);
+  assert_int_equal(streams, 0);
   tst_frames_fini(&frames);
 }
 

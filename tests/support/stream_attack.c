@@ -85,6 +85,7 @@ void attack_finish_all(void) {
 int attack_teardown(void **state) {
   (void)state;
   tst_mem_peer_fini(&attack.peer);
+  tst_mem_peer_fini(&attack.other);
   attack_finish_all();
   tether_server_close(attack.server);
   tst_mem_net_free(attack.net);
@@ -115,15 +116,15 @@ void attack_say(tst_frames *frames) {
 }
 
 void attack_assert_others_are_served(void) {
-  tst_mem_peer other;
+  tst_mem_peer *other = &attack.other;
   tst_frames frames = {0};
   attack_hello(&frames, 0);
   tst_frames_headers(&frames, 1, QUICK, TETHER_FOREVER);
   tst_frames_raw(&frames, TTH_MESSAGE, TTH_FLAG_END, 1, NULL, 0);
-  assert_true(tst_mem_peer_dial(&other, attack.net, "mem://s"));
-  tst_mem_peer_say_frames(&other, &frames);
-  assert_int_equal(tst_mem_peer_code(&other, 1), TETHER_OK);
-  tst_mem_peer_fini(&other);
+  assert_true(tst_mem_peer_dial(other, attack.net, "mem://s"));
+  tst_mem_peer_say_frames(other, &frames);
+  assert_int_equal(tst_mem_peer_code(other, 1), TETHER_OK);
+  tst_mem_peer_fini(other);
   if (!attack.peer.closed) {
     enum { LATE = 1 << 30 };
     tst_frames_headers(&frames, LATE, QUICK, TETHER_FOREVER);

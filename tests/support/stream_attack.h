@@ -18,7 +18,7 @@
 extern struct attack {
   tst_mem_net *net;
   tether_server *server;
-  tst_mem_peer peer;
+  tst_mem_peer peer, other; /* other: see attack_assert_others_are_served */
   tst_stderr caught;
   size_t before;           /* bytes allocated once the peer is connected */
   tether_call *held[1024]; /* calls, in the order they came */
