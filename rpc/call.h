@@ -46,7 +46,7 @@ struct tether_call {
   _Atomic uint8_t intercepting; /* rpc/interceptor.h */
   const tether_method *method;  /* server: NULL if the path is not served */
   const char *path;             /* server: what the caller asked for */
-  tether_ctx *_Atomic root;     /* the call's own, cancelable context; server: NULL until HEADERS were read */
+  tether_ctx *root;             /* the call's own, cancelable context; server: NULL until HEADERS were read */
   const tether_ctx *ctx;        /* root, or values on top of it (server) */
   tth_conn *_Atomic conn;       /* client: set under the client's lock; NULL while waiting for one (rpc/retrying.h) */
   tth_stream *stream;           /* under the connection's lock; NULL when there is none (any more) */
@@ -123,12 +123,13 @@ struct tether_call {
       /* under the server's lock */
       tether_call *prev, *next;
       /* */
+      _Atomic bool read;  /* its HEADERS, and it has what they ask for */
       _Atomic bool told;  /* of this server's shutdown */
       _Atomic bool taken; /* by its handler, or by whoever ends the call without one */
       bool deferred;
       bool initial_sent;
       bool explain, detached;
-      bool admitted;          /* counted for max_calls */
+      _Atomic bool admitted;  /* counted for max_calls */
       bool expecting;         /* `after` ends the call if its request does not come in time */
       size_t held_bytes;      /* of its request, counted for the connection */
       _Atomic bool lost;      /* with its connection */

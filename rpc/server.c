@@ -323,6 +323,10 @@ void tth_server_call_added(tether_server *server, tether_call *call) {
   if (call->s.next) call->s.next->s.prev = call;
   book->first = call;
   pthread_mutex_unlock(&book->mu);
+}
+
+void tth_server_call_read(tether_server *server, tether_call *call) {
+  atomic_store(&call->s.read, true);
   if (!server->stopping) return; /* if that comes now, who stops finds the call in the book */
   pthread_mutex_lock(&server->mu);
   pthread_cond_broadcast(&server->changed);

@@ -85,10 +85,12 @@ TETHER_MUST_USE tether_code tth_server_open_on(const tth_transport *transport, c
 /* The route of a path; NULL: not served. */
 tth_route *tth_server_route(const tether_server *server, const char *path);
 
-/* The call's HEADERS are being read; its end is about to leave, and is on record with this status; nothing here is used
- * for it any more. What an answer gives back (a place among max_calls, room for requests) is given back with _answers:
- * who has it may send the next call at once. The connection's lock may be held. */
+/* The call's HEADERS are being read; have been, so that a shutdown may end it; its end is about to leave, and is on
+ * record with this status; nothing here is used for it any more. What an answer gives back (a place among max_calls,
+ * room for requests) is given back with _answers: who has it may send the next call at once. The connection's lock may
+ * be held. */
 void tth_server_call_added(tether_server *server, tether_call *call);
+void tth_server_call_read(tether_server *server, tether_call *call);
 void tth_server_call_answers(tether_server *server, tether_call *call, tether_code code);
 void tth_server_call_gone(tether_server *server);
 

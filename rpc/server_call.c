@@ -174,15 +174,17 @@ static void on_headers(tether_call *call, const tth_event *event, const tether_l
   call->s.deadline_ns = deadline_of(call, headers);
   code = check_headers(call, headers, headers == &hand.base, limits, why, sizeof why);
   const char *refused = why;
-  if (code == TETHER_OK) make_ctx(call, headers);
-  if (code == TETHER_OK && call->s.server->interceptors) code = tth_intercept_begin(call, &refused);
+  if (code == TETHER_OK) {
+    make_ctx(call, headers);
+    refused = "out of memory";
+    code = equip(call, limits);
+  }
+  if (code == TETHER_OK) {
+    tth_server_call_read(call->s.server, call); /* from here on a shutdown may end it, on another thread */
+    if (call->s.server->interceptors) code = tth_intercept_begin(call, &refused);
+  }
   if (code != TETHER_OK) {
     tth_server_call_end_unhandled(call, code, refused);
-    return;
-  }
-  code = equip(call, limits);
-  if (code != TETHER_OK) {
-    tth_server_call_end_unhandled(call, code, "out of memory");
     return;
   }
   const char *full = call->s.server->sheds ? tth_server_call_arrives(call) : NULL;
@@ -255,7 +257,7 @@ void tth_server_call_cancel(tether_call *call, const tether_cause *cause) {
   int64_t none = 0;
   atomic_compare_exchange_strong(&call->s.cut_ns, &none, tether_now_ns());
   bool shutdown = tether_cause_get_code(cause) == TETHER_CAUSE_SHUTDOWN;
-  tether_ctx_cancel_cause(call->root, cause); /* NULL, and nothing, if a shutdown comes before the headers */
+  tether_ctx_cancel_cause(call->root, cause); /* NULL, and nothing, if it has ended with its headers */
   tth_server_call_end_unhandled(call, shutdown ? TETHER_UNAVAILABLE : TETHER_CANCELLED, tether_cause_text(cause));
 }
 

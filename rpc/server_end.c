@@ -31,11 +31,12 @@ static bool wait_for_none(tether_server *server, const _Atomic size_t *count, in
   return none;
 }
 
-/* A call of the book that has not been told of the shutdown, referenced. */
+/* A call of the book that has not been told of the shutdown, referenced. One whose HEADERS are still being read is left
+ * to the thread that does: it ends there, or is found later. */
 static tether_call *untold(tth_book *book) {
   pthread_mutex_lock(&book->mu);
   tether_call *call = book->first;
-  while (call && call->s.told) call = call->s.next;
+  while (call && (call->s.told || !atomic_load(&call->s.read))) call = call->s.next;
   if (call) {
     call->s.told = true;
     tether_call_ref(call);
