@@ -23,6 +23,9 @@ void tth_client_call_record(tether_call *call);
  * publishes it. */
 void tth_client_call_complete(tether_call *call);
 
+/* How long a call's deadline had passed then. */
+int64_t tth_client_call_late_ns(const tether_call *call, int64_t at_ns);
+
 /* The message of a call that ran out of its time: answered, if the server told where it went; or not answered, and it
  * was in this phase when it was taken from there. */
 void tth_client_call_explain(tether_call *call);

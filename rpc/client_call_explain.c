@@ -124,8 +124,14 @@ static tether_phase longest_wait(const tether_call *call, tether_phase last, int
   return known_ns > rest_ns ? TETHER_PHASE_RESOLVING : last;
 }
 
+int64_t tth_client_call_late_ns(const tether_call *call, int64_t at_ns) {
+  int64_t deadline_ns = call->root ? tether_ctx_deadline_ns(call->root) : TETHER_FOREVER;
+  return at_ns > deadline_ns ? at_ns - deadline_ns : 0;
+}
+
 void tth_client_call_explain_unanswered(tether_call *call, tether_phase phase) {
-  int64_t took_ns = tether_now_ns() - call->c.started_ns, spent_ns = took_ns;
+  int64_t now_ns = tether_now_ns(), took_ns = now_ns - call->c.started_ns;
+  int64_t spent_ns = took_ns - tth_client_call_late_ns(call, now_ns); /* of the time it had */
   if (phase == TETHER_PHASE_NONE) {
     bool between = call->c.retrying && atomic_load(&call->c.retrying->waiting);
     char message[512], attempts[256];
@@ -138,7 +144,7 @@ void tth_client_call_explain_unanswered(tether_call *call, tether_phase phase) {
   if (phase == TETHER_PHASE_WAITING) {
     int64_t waited_ns = call->c.left_ns - call->c.started_ns;
     tether_phase before = longest_wait(call, TETHER_PHASE_QUEUED_HERE, &waited_ns);
-    spent_ns = took_ns - (call->c.left_ns - call->c.started_ns);
+    spent_ns -= call->c.left_ns - call->c.started_ns;
     if (waited_ns > spent_ns) {
       spent_ns = waited_ns;
       phase = before;

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rpc/call.h"
 #include "rpc/cause_wire.h"
+#include "rpc/client_call.h"
 #include "rpc/recorder.h"
 
 const char *tether_phase_text(tether_phase phase) {
@@ -27,6 +27,8 @@ static const char *text_of(const char *text) { return text ? text : ""; }
 /* A duration that a peer told: sums of some hundred do not overflow. */
 static int64_t told_ns(int64_t ns) { return ns < 0 ? 0 : ns > INT64_MAX >> 8 ? INT64_MAX >> 8 : ns; }
 
+static int64_t at_least_0(int64_t ns) { return ns > 0 ? ns : 0; }
+
 static void set_cause(tether_ledger *row, const Tether__V1__Cause *cause) {
   tether_cause *known = tth_cause_from_wire(cause);
   row->cause = tether_cause_get_code(known);
@@ -41,13 +43,16 @@ static tether_code code_of(uint32_t told) {
 
 static void add_hop(tether_call *call, tether_ledger *row, const ProtobufCBinaryData *bytes, int depth);
 
-static const tether_ledger *row_of_leg(tether_call *call, const Tether__V1__Leg *leg, int depth) {
+/* `over_ns`: when the time for it was over, after the start of its caller. */
+static const tether_ledger *row_of_leg(tether_call *call, const Tether__V1__Leg *leg, int64_t over_ns, int depth) {
   tether_ledger *row = tether_call_alloc(call, sizeof *row);
   if (!row) return NULL;
   row->method = text_of(leg->method);
   row->hop = text_of(leg->peer);
   row->started_ns = told_ns(leg->started_ns);
   row->took_ns = told_ns(leg->took_ns);
+  row->late_ns = at_least_0(tether_time_add(row->started_ns, row->took_ns) - over_ns);
+  if (row->late_ns > row->took_ns) row->late_ns = row->took_ns;
   row->waited_ns = told_ns(leg->waited_ns);
   row->connected = !leg->unconnected;
   row->retried_ns = told_ns(leg->retried_ns);
@@ -76,15 +81,16 @@ static void add_hop(tether_call *call, tether_ledger *row, const ProtobufCBinary
   if (!children) return;
   if (hop->name) row->hop = hop->name;
   row->answered = true;
-  row->budget_ns = hop->has_budget_ns ? hop->budget_ns : TETHER_FOREVER;
+  row->budget_ns = hop->has_budget_ns ? told_ns(hop->budget_ns) : TETHER_FOREVER;
   row->queue_ns = told_ns(hop->queue_ns);
   row->own_ns = told_ns(hop->own_ns);
   row->wasted_ns = told_ns(hop->wasted_ns);
   row->detached = hop->detached;
   row->cut = hop->cut + (hop->n_legs - legs);
   row->children = children;
+  int64_t in_time_ns = hop->wasted_ns > 0 ? at_least_0(row->own_ns - row->wasted_ns) : TETHER_FOREVER;
   for (size_t i = 0; i < legs; i++) {
-    children[row->child_count] = row_of_leg(call, hop->legs[i], depth);
+    children[row->child_count] = row_of_leg(call, hop->legs[i], in_time_ns, depth);
     if (children[row->child_count])
       row->child_count++;
     else
@@ -108,6 +114,8 @@ const tether_ledger *tth_call_ledger(tether_call *call) {
   row->method = call->path;
   row->hop = tth_call_hop(call);
   row->took_ns = call->c.ended_ns - call->c.started_ns;
+  row->late_ns = tth_client_call_late_ns(call, call->c.ended_ns);
+  if (row->late_ns > row->took_ns) row->late_ns = row->took_ns;
   row->connected = call->conn || tth_client_call_attempts(call) > 0;
   row->waited_ns = call->c.left_ns ? call->c.left_ns - call->c.started_ns : row->took_ns;
   row->retried_ns = tth_client_call_retried_ns(call, &row->before);
@@ -124,12 +132,10 @@ const tether_ledger *tth_call_ledger(tether_call *call) {
 
 /* ---- Times --------------------------------------------------------------------------------- */
 
-static int64_t at_least_0(int64_t ns) { return ns > 0 ? ns : 0; }
-
-/* On the way there and back; with a server that said nothing all of its time is that. */
-static int64_t flight_ns(const tether_ledger *row) {
-  int64_t there = row->answered ? tether_time_add(row->queue_ns, row->own_ns) : 0;
-  return at_least_0(row->took_ns - row->waited_ns - there);
+/* On the way there and back, of so much in all; with a server that said nothing all of its time is that. */
+static int64_t flight_ns(const tether_ledger *row, int64_t took_ns, int64_t queue_ns) {
+  int64_t there = row->answered ? tether_time_add(queue_ns, row->own_ns) : 0;
+  return at_least_0(took_ns - row->waited_ns - there);
 }
 
 /* The handler's time in which none of its calls ran, and its context had not ended. Children come in the order started.
@@ -154,9 +160,16 @@ struct blame {
   int64_t spent_ns;
 };
 
-/* What a row spent after its caller had left is not the caller's. */
+static int64_t in_time_ns(const tether_ledger *row) { return row->took_ns - row->late_ns; }
+
+/* In the server's queue, while there was something left to wait for. */
+static int64_t queue_in_time_ns(const tether_ledger *row) {
+  return row->queue_ns < row->budget_ns ? row->queue_ns : row->budget_ns;
+}
+
+/* What a row spent after its caller had left, or should have, is not the caller's. */
 static void consider(struct blame *most, const tether_ledger *row, tether_phase phase, int64_t spent_ns) {
-  if (spent_ns > row->took_ns) spent_ns = row->took_ns;
+  if (spent_ns > in_time_ns(row)) spent_ns = in_time_ns(row);
   if (spent_ns > most->spent_ns) *most = (struct blame){row, phase, spent_ns};
 }
 
@@ -165,9 +178,10 @@ static void find_blame(struct blame *most, const tether_ledger *row) {
   consider(most, row, TETHER_PHASE_RESOLVING, row->resolving_ns);
   consider(most, row, row->connected ? TETHER_PHASE_QUEUED_HERE : TETHER_PHASE_CONNECTING,
            row->waited_ns - row->retried_ns - row->resolving_ns);
-  consider(most, row, row->answered ? TETHER_PHASE_IN_FLIGHT : TETHER_PHASE_WAITING, flight_ns(row));
+  consider(most, row, row->answered ? TETHER_PHASE_IN_FLIGHT : TETHER_PHASE_WAITING,
+           flight_ns(row, in_time_ns(row), queue_in_time_ns(row)));
   if (!row->answered) return;
-  consider(most, row, TETHER_PHASE_QUEUED_THERE, row->queue_ns);
+  consider(most, row, TETHER_PHASE_QUEUED_THERE, queue_in_time_ns(row));
   consider(most, row, TETHER_PHASE_HANDLER, alone_ns(row));
   for (size_t i = 0; i < row->child_count; i++) find_blame(most, row->children[i]);
 }
@@ -221,7 +235,7 @@ static int put_bar(struct text *text, char with, int at, int64_t to_ns, int64_t 
 
 static void put_row(struct text *text, const tether_ledger *row, int depth, int64_t start_ns, int64_t total_ns,
                     int width) {
-  int64_t flight = flight_ns(row);
+  int64_t flight = flight_ns(row, row->took_ns, row->queue_ns);
   int64_t sent = start_ns + row->waited_ns, arrived = sent + (row->answered ? flight / 2 : flight);
   int64_t began = arrived + row->queue_ns, ended = began + row->own_ns;
   char name[64];
@@ -241,6 +255,7 @@ static void put_row(struct text *text, const tether_ledger *row, int depth, int6
   put(text, ": %s", tether_code_name(row->code));
   if (row->cause != TETHER_CAUSE_NONE) put(text, " (%s)", tether_cause_code_name(row->cause));
   if (row->retried_ns > 0) put(text, ", sent %u times, before %s", row->attempts, tether_code_name(row->before));
+  if (row->late_ns > 0) put(text, ", seen %.2f ms late", (double)row->late_ns / 1e6);
   if (row->wasted_ns > 0) put(text, ", %.2f ms wasted", (double)row->wasted_ns / 1e6);
   if (row->detached) put(text, ", detached");
   put(text, "\n");

@@ -41,6 +41,8 @@ struct tether_ledger {
   const char *hop;      /* the server's tether_origin, or its address if it told none; "" without a connection */
   int64_t started_ns;   /* after the start of the parent row's handler; 0 at the root */
   int64_t took_ns;      /* as the caller saw it */
+  int64_t late_ns;      /* of it, after its time was over: the caller was late to see that. At the root the deadline's
+                           passing, below the end of the context of the handler that made the call */
   int64_t waited_ns;    /* of it, in the caller before it was sent, for the last time if it was retried */
   int64_t retried_ns;   /* of that, until the last attempt began; 0: there was one */
   int64_t resolving_ns; /* of waited_ns, from then on, until the target's name had addresses; 0: they were known */
@@ -74,7 +76,8 @@ TETHER_API const tether_ledger *tether_call_ledger(tether_call *call);
  * TETHER_FAILED_PRECONDITION: not a client's call, or it has not ended. */
 TETHER_API TETHER_MUST_USE tether_code tether_call_wait_ledger(tether_call *call, int64_t timeout_ns);
 
-/* Which row and phase spent most of the root's time, the time of calls made below counted below. */
+/* Which row and phase spent most of the root's time, the time of calls made below counted below. What came after the
+ * time was over (late_ns, wasted_ns) was not spent of it. */
 TETHER_API void tether_ledger_blame(const tether_ledger *ledger, const tether_ledger **row, tether_phase *phase,
                                     int64_t *spent_ns);
 

@@ -85,6 +85,7 @@ json_t *edge_json_ledger(const tether_ledger *row) {
                             tether_code_name(row->code), "started_ms", milliseconds(row->started_ns), "took_ms",
                             milliseconds(row->took_ns), "waited_ms", milliseconds(row->waited_ns));
   if (row->cause != TETHER_CAUSE_NONE) set_cause(entry, row->cause, row->text, row->origin);
+  if (row->late_ns > 0) json_object_set_new(entry, "late_ms", milliseconds(row->late_ns));
   if (!row->answered) return entry;
   if (row->budget_ns != TETHER_FOREVER) json_object_set_new(entry, "budget_ms", milliseconds(row->budget_ns));
   json_object_set_new(entry, "queue_ms", milliseconds(row->queue_ns));

@@ -46,7 +46,7 @@ struct lane {
   /* results */
   int right, exact, held_up; /* ledgers that blame the right one; messages that do; rounds that do not count */
   int of_way[WAYS];
-  char wrong[1024]; /* the first that did not */
+  char wrong[1536]; /* the first that did not */
 };
 
 static int timeouts(void) {
@@ -78,8 +78,13 @@ static void note_wrong(struct lane *lane, int slow, int way, const char *what, t
   char text[700] = "";
   if (*lane->wrong) return;
   if (tether_call_ledger(call)) (void)tether_ledger_text(tether_call_ledger(call), 20, text, sizeof text);
-  snprintf(lane->wrong, sizeof lane->wrong, "hop %d of %d, %s: %s: %s\n%s", slow, lane->hops,
-           tether_phase_text(phases[way]), what, tether_call_message(call), text);
+  int len = snprintf(lane->wrong, sizeof lane->wrong, "hop %d of %d, %s: %s: %s\n%s", slow, lane->hops,
+                     tether_phase_text(phases[way]), what, tether_call_message(call), text);
+  for (const tether_ledger *row = tether_call_ledger(call); row && len < (int)sizeof lane->wrong;
+       row = row->child_count ? row->children[0] : NULL)
+    len += snprintf(lane->wrong + len, sizeof lane->wrong - (size_t)len,
+                    "%s: took %.2f, waited %.2f, queue %.2f, own %.2f ms\n", row->hop, (double)row->took_ns / 1e6,
+                    (double)row->waited_ns / 1e6, (double)row->queue_ns / 1e6, (double)row->own_ns / 1e6);
 }
 
 /* The row of the hop in a chain's ledger; NULL: it does not go so far. */
@@ -124,10 +129,17 @@ static void judge(struct lane *lane, tether_call *call, int slow, int way) {
 
 /* A busy machine may hold a call up elsewhere, and the ledger says so. Then nothing was shown: by the processes' own
  * records what was to be slow has not taken most of the time. */
-static bool was_held_up(const struct lane *lane, int slow, int way, int64_t started_ns) {
-  int64_t from_ns = way == AT_WORK ? atomic_load(&lane->nodes[slow].shared->entered_ns)
-                    : slow > 0     ? atomic_load(&lane->nodes[slow - 1].shared->asked_ns)
-                                   : started_ns;
+static bool was_held_up(const struct lane *lane, int slow, int way, int64_t started_ns, int64_t returned_ns) {
+  const struct chain_shared *at = lane->nodes[slow].shared;
+  int64_t from_ns = way == AT_WORK        ? atomic_load(&at->entered_ns)
+                    : way == QUEUED_THERE ? atomic_load(&at->arrived_ns)
+                    : slow > 0            ? atomic_load(&lane->nodes[slow - 1].shared->asked_ns)
+                                          : started_ns;
+  if (way == IN_FLIGHT) {
+    /* What was on its way came after its caller's answer had left without it; or it stayed there. */
+    int64_t stayed_ns = atomic_load(&at->ended_ns) - atomic_load(&at->arrived_ns);
+    if (returned_ns > started_ns + BUDGET_NS + BUDGET_NS / 4 || stayed_ns > BUDGET_NS / 4) return true;
+  }
   return from_ns < started_ns || from_ns > started_ns + BUDGET_NS / 4;
 }
 
@@ -140,10 +152,11 @@ static bool run_round(struct lane *lane, int slow, int way) {
   TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(tether_ctx_background(), BUDGET_NS);
   if (way == IN_FLIGHT) byte_proxy_hold(lane->proxies[slow], true);
   TETHER_SCOPED_CALL tether_call *call = chain_pass(ctx, &steps[0], true);
+  int64_t returned_ns = tst_now_ns();
   if (way == IN_FLIGHT) byte_proxy_hold(lane->proxies[slow], false);
   if (tether_call_wait_ledger(call, TST_BOUND_NS) != TETHER_OK)
     note_wrong(lane, slow, way, "the answer has not come", call);
-  else if (was_held_up(lane, slow, way, started_ns))
+  else if (was_held_up(lane, slow, way, started_ns, returned_ns))
     return false;
   else
     judge(lane, call, slow, way);

@@ -207,6 +207,39 @@ static void the_hop_that_was_slow_reports_before_those_above_give_up(void **stat
   assert_says(c, "deadline exceeded after 998 ms, 898 ms of it in the handler (/testing.v1.Handed/Both at ");
 }
 
+static void time_after_the_deadline_is_no_part_of_it_however_late_that_was_noticed(void **state) {
+  (void)state;
+  tst_mem_delay(n->link, 100 * MS);
+  tether_call *c = start(tether_ctx_background(), &bound);
+  move(100 * MS);
+  tether_call *s = stream_take(&n->stats);
+  tether_call *below = start(tether_call_ctx(s), &(tether_call_options){.reserve_ns = -1});
+  move(100 * MS);
+  tether_call *t = stream_take(&n->stats);
+  move(500 * MS);
+  move(2000 * MS); /* the process stood still: nobody has looked at the time */
+  stream_finish(t, TETHER_OK, TETHER_DEADLINE_EXCEEDED);
+  move(0);
+  stream_finish(s, TETHER_OK, TETHER_DEADLINE_EXCEEDED);
+  move(0);
+  const tether_ledger *row = tether_call_ledger(c), *blamed;
+  assert_int_equal(row->took_ns, 2700 * MS);
+  assert_int_equal(row->late_ns, 1700 * MS);
+  assert_int_equal(row->wasted_ns, 1700 * MS);
+  assert_int_equal(row->child_count, 1);
+  assert_int_equal(row->children[0]->took_ns, 2600 * MS);
+  assert_int_equal(row->children[0]->late_ns, 1700 * MS);
+  tether_phase phase;
+  int64_t spent_ns;
+  tether_ledger_blame(row, &blamed, &phase, &spent_ns);
+  assert_ptr_equal(blamed, row->children[0]);
+  assert_int_equal(phase, TETHER_PHASE_HANDLER);
+  assert_int_equal(spent_ns, 800 * MS);
+  assert_says(below,
+              "deadline exceeded after 2600 ms, 900 ms of it waiting for an answer (/testing.v1.Handed/Both at ");
+  assert_says(c, "deadline exceeded after 2700 ms, 1000 ms of it waiting for an answer (/testing.v1.Handed/Both at ");
+}
+
 static int setup_one_worker(void **state) {
   return stream_time_open(state, &(tether_server_options){.max_workers = 1});
 }
@@ -235,6 +268,38 @@ static void time_in_the_servers_queue_is_queued_there(void **state) {
   tether_call_unref(holder);
 }
 
+static bool is_answered(void *data) {
+  tst_link_mem_pump(n->net);
+  return tether_call_ledger(data)->answered;
+}
+
+static void time_in_a_queue_after_the_deadline_is_no_part_of_it_either(void **state) {
+  (void)state;
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  tether_call *holder =
+      testing_v1_echo_client_hang_start(n->client, tether_ctx_background(), &request, NULL, NULL, NULL);
+  move(0);
+  assert_true(rpc_wait_for(&n->stats.hanging, 1));
+  tst_mem_delay(n->link, 300 * MS);
+  tether_call *c =
+      testing_v1_echo_client_pooled_start(n->client, tether_ctx_background(), &request, &bound, NULL, NULL);
+  move(300 * MS);
+  move(2700 * MS); /* the process stood still */
+  tether_call_cancel(holder, NULL);
+  move(300 * MS);
+  assert_true(tst_wait_until(has_ended, holder, TST_BOUND_NS) && tst_wait_until(is_answered, c, TST_BOUND_NS));
+  const tether_ledger *row = tether_call_ledger(c), *blamed;
+  assert_int_equal(row->budget_ns, 700 * MS);
+  assert_int_equal(row->queue_ns, 3000 * MS);
+  tether_phase phase;
+  int64_t spent_ns;
+  tether_ledger_blame(row, &blamed, &phase, &spent_ns);
+  assert_int_equal(phase, TETHER_PHASE_QUEUED_THERE);
+  assert_int_equal(spent_ns, 700 * MS);
+  tether_call_unref(c);
+  tether_call_unref(holder);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, stream_time_setup, stream_time_teardown)
 
 int main(void) {
@@ -247,7 +312,10 @@ int main(void) {
       CASE(time_on_the_way_is_in_flight_and_the_handlers_own_is_in_the_handler),
       CASE(a_call_that_arrives_too_late_was_in_flight_and_its_end_has_a_cause),
       CASE(the_hop_that_was_slow_reports_before_those_above_give_up),
+      CASE(time_after_the_deadline_is_no_part_of_it_however_late_that_was_noticed),
       cmocka_unit_test_setup_teardown(time_in_the_servers_queue_is_queued_there, setup_one_worker,
+                                      stream_time_teardown),
+      cmocka_unit_test_setup_teardown(time_in_a_queue_after_the_deadline_is_no_part_of_it_either, setup_one_worker,
                                       stream_time_teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <tether/interceptor.h>
 #include <unistd.h>
 
 #include "tests/support/wait.h"
@@ -66,6 +67,25 @@ static void note_end(struct chain_shared *shared, const tether_ctx *ctx) {
   atomic_fetch_add(&shared->cut, 1);
 }
 
+/* When calls of Pass come, leave for the next hop, and end. */
+static struct chain_shared *here; /* NULL: not a node */
+
+static bool passes(tether_call *call) { return strcmp(tether_call_path(call), testing_v1_chain_pass_method.path) == 0; }
+
+static tether_code note_begin(void *data, tether_call *call, void **state) {
+  (void)data, (void)state;
+  if (passes(call)) atomic_store(tether_call_is_server(call) ? &here->arrived_ns : &here->asked_ns, tst_now_ns());
+  return TETHER_OK;
+}
+
+static void note_answer(void *data, tether_call *call, const tether_call_summary *summary, void *state) {
+  (void)data, (void)summary, (void)state;
+  if (passes(call) && tether_call_is_server(call)) atomic_store(&here->ended_ns, tst_now_ns());
+}
+
+static const tether_interceptor noting = {.begin = note_begin, .end = note_answer};
+static const tether_interceptor *const interceptors[] = {&noting, NULL};
+
 /* ---- Calling on ---------------------------------------------------------------------------- */
 
 #define CLIENTS_MOST 256
@@ -80,7 +100,9 @@ static struct {
 } clients = {.mu = PTHREAD_MUTEX_INITIALIZER};
 
 static tether_client *client_for(const char *url) {
-  static const tether_client_options quick = {.backoff_initial_ns = 5 * TETHER_MS, .backoff_max_ns = 20 * TETHER_MS};
+  const tether_client_options quick = {.backoff_initial_ns = 5 * TETHER_MS,
+                                       .backoff_max_ns = 20 * TETHER_MS,
+                                       .interceptors = here ? interceptors : NULL};
   tether_client *client = NULL;
   pthread_mutex_lock(&clients.mu);
   for (size_t i = 0; i < clients.count && !client; i++)
@@ -125,7 +147,6 @@ static tether_code pass(const tether_ctx *ctx, tether_call *call, const Testing_
   tether_code code = TETHER_OK;
   if (step->work_ns != 0) code = tether_ctx_sleep(ctx, step->work_ns < 0 ? TETHER_FOREVER : step->work_ns);
   if (code == TETHER_OK && step->then) {
-    atomic_store(&shared->asked_ns, tst_now_ns());
     TETHER_SCOPED_CALL tether_call *below = chain_pass(ctx, step->then, false);
     code = tether_call_code(below);
     tether_call_set_cause(call, tether_call_cause(below));
@@ -157,10 +178,13 @@ static int serve(const char *url, int fd, unsigned like) {
   struct chain_shared *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (shared == MAP_FAILED) return 2;
   close(fd);
+  here = shared;
   tether_origin_set(shared->name);
-  tether_server_options wide = {.max_workers = 256, .keys = like & CHAIN_KNOWS_LESS ? fewer_keys : chain_keys};
+  tether_server_options wide = {
+      .max_workers = 256, .interceptors = interceptors, .keys = like & CHAIN_KNOWS_LESS ? fewer_keys : chain_keys};
   if (like & CHAIN_SMALL_BUDGET) wide.limits.max_forward_bytes = CHAIN_BUDGET;
-  const tether_server_options narrow = {.max_workers = 1}, single = {.limits = {.max_streams = 1}};
+  const tether_server_options narrow = {.max_workers = 1, .interceptors = interceptors},
+                              single = {.limits = {.max_streams = 1}, .interceptors = interceptors};
   if (!serve_at(url, CHAIN_WIDE, &wide, shared) || !serve_at(url, CHAIN_NARROW, &narrow, shared) ||
       !serve_at(url, CHAIN_SINGLE, &single, shared))
     return 3;

@@ -30,12 +30,12 @@ enum {
 struct chain_shared {
   char name[32]; /* its origin */
   atomic_int ready;
-  atomic_int inside;                    /* handlers of Pass that run */
-  _Atomic int64_t entered_ns, asked_ns; /* when the last of them did, and when it called on */
-  atomic_int passed;                    /* that have run */
-  char seen[CHAIN_KEYS][64];            /* the values of the last call; "-": none */
-  char why[256];                        /* the cause of the last that was cut: code, origin, text; before: */
-  atomic_int cut;                       /* whose context had ended when they returned */
+  atomic_int inside;                                          /* handlers of Pass that run */
+  _Atomic int64_t arrived_ns, entered_ns, asked_ns, ended_ns; /* when the last call of it came, ran, called on, ended */
+  atomic_int passed;                                          /* that have run */
+  char seen[CHAIN_KEYS][64];                                  /* the values of the last call; "-": none */
+  char why[256];  /* the cause of the last that was cut: code, origin, text; before: */
+  atomic_int cut; /* whose context had ended when they returned */
 };
 
 struct chain_node {
