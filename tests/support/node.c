@@ -49,6 +49,7 @@ int node_stop(struct node *node, int signal_number) {
   int status = -1;
   if (node->pid <= 0) return -1;
   kill(node->pid, signal_number);
+  kill(node->pid, SIGCONT); /* a test that failed may have left it paused */
   while (waitpid(node->pid, &status, 0) < 0 && errno == EINTR) continue;
   node->pid = 0;
   /* What it counted as running does not run any more. */
