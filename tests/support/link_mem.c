@@ -13,6 +13,9 @@
 
 #define ROOM_DEFAULT ((size_t)256 * 1024)
 
+/* So long a net that is to be freed waits for what it holds. */
+#define FREED_WITHIN_MS 5000
+
 void tst_mem_misuse(const char *what) {
   fprintf(stderr, "link_mem: tst_mem_misuse: %s\n", what);
   abort();
@@ -246,6 +249,12 @@ tst_mem_net *tst_mem_net_new(bool manual) {
 void tst_mem_net_free(tst_mem_net *net) {
   if (!net) return;
   pthread_mutex_lock(&net->lock);
+  /* Another thread may just be letting go of the last call that kept a connection. */
+  for (int i = 0; i < FREED_WITHIN_MS && (net->links || net->listeners || net->dialers); i++) {
+    pthread_mutex_unlock(&net->lock);
+    nanosleep(&(struct timespec){.tv_nsec = TETHER_MS}, NULL);
+    pthread_mutex_lock(&net->lock);
+  }
   if (net->links || net->listeners || net->dialers)
     tst_mem_misuse("a net is freed before its links, dialers and listeners");
   net->stopping = true;
@@ -309,7 +318,9 @@ static bool send_one(tth_link *base, const uint8_t *batch, size_t len, bool now)
   tst_mem_net *net = link->net;
   if (len == 0 || len > TTH_BATCH_MAX) tst_mem_misuse("a batch that is empty or too large");
   mem_event *event = tst_mem_event_new(BATCH, batch, len);
-  if (link->watch) link->watch->sends(link->watch_data, event->bytes, len);
+  const tst_mem_watch *watch = link->watch;
+  void *watch_data = link->watch_data;
+  if (watch) watch->sends(watch_data, event->bytes, len);
   pthread_mutex_lock(&net->lock);
   if (!link->started) tst_mem_misuse("send before start");
   if (!link->ending) {
@@ -331,8 +342,9 @@ static bool send_one(tth_link *base, const uint8_t *batch, size_t len, bool now)
   }
   pthread_mutex_unlock(&net->lock);
   free(event);
-  if (!now && link->watch && link->watch->left) link->watch->left(link->watch_data);
-  if (now && link->watch) link->watch->sent(link->watch_data);
+  /* The link itself may be gone: what was sent may have led to its end. */
+  if (!now && watch && watch->left) watch->left(watch_data);
+  if (now && watch) watch->sent(watch_data);
   return now;
 }
 

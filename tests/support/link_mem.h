@@ -24,7 +24,7 @@ typedef struct tst_mem_net tst_mem_net;
 /* NULL: no thread. Memory is expected to be there: without it the process ends. */
 TETHER_MUST_USE tst_mem_net *tst_mem_net_new(bool manual);
 
-/* Every link, dialer and listener must have been freed. */
+/* Every link, dialer and listener must have been freed, or be about to be by another thread: that is waited for. */
 void tst_mem_net_free(tst_mem_net *net);
 
 /* Lets the seed decide the order of things due at the same time on different links; 0: the order of the calls. */
