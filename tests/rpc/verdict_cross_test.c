@@ -34,7 +34,7 @@ struct tap {
   atomic_uint asked; /* stream of the last HEADERS that left */
   atomic_int code;   /* of the last TRAILERS, and when they came */
   atomic_llong landed_ns;
-  atomic_uint answered; /* their stream; written last */
+  atomic_uint answered; /* their stream, the newest; written last */
 };
 
 static struct tap taps[THREADS];
@@ -55,7 +55,8 @@ static void tap_received(void *data, const uint8_t *batch, size_t len) {
   int64_t now_ns = tether_now_ns();
   for (tth_frame frame; tth_frame_get(at, left, &frame);
        at += TTH_FRAME_HEADER + frame.length, left -= TTH_FRAME_HEADER + frame.length) {
-    if (frame.type != TTH_TRAILERS) continue;
+    /* A call may seem to be unsent and leave after all; its answer may come behind that of the next. */
+    if (frame.type != TTH_TRAILERS || (int32_t)(frame.stream - atomic_load(&tap->answered)) <= 0) continue;
     atomic_store(&tap->code, tst_trailers_code(&frame));
     atomic_store(&tap->landed_ns, now_ns);
     atomic_store(&tap->answered, frame.stream);
