@@ -127,20 +127,23 @@ static void judge(struct lane *lane, tether_call *call, int slow, int way) {
     note_wrong(lane, slow, way, "the message names another", call);
 }
 
-/* A busy machine may hold a call up elsewhere, and the ledger says so. Then nothing was shown: by the processes' own
- * records what was to be slow has not taken most of the time. */
+/* A busy machine may hold a call up elsewhere, and the ledger says so; or a process stands still so long that those
+ * above no longer wait for its answer. Then nothing was shown: by the processes' own records what was to be slow has
+ * not taken most of the time, or somebody was late to see that it was over. */
 static bool was_held_up(const struct lane *lane, int slow, int way, int64_t started_ns, int64_t returned_ns) {
+  const int64_t little_ns = BUDGET_NS / 4, late_ns = started_ns + BUDGET_NS + little_ns;
   const struct chain_shared *at = lane->nodes[slow].shared;
   int64_t from_ns = way == AT_WORK        ? atomic_load(&at->entered_ns)
                     : way == QUEUED_THERE ? atomic_load(&at->arrived_ns)
                     : slow > 0            ? atomic_load(&lane->nodes[slow - 1].shared->asked_ns)
                                           : started_ns;
-  if (way == IN_FLIGHT) {
-    /* What was on its way came after its caller's answer had left without it; or it stayed there. */
-    int64_t stayed_ns = atomic_load(&at->ended_ns) - atomic_load(&at->arrived_ns);
-    if (returned_ns > started_ns + BUDGET_NS + BUDGET_NS / 4 || stayed_ns > BUDGET_NS / 4) return true;
+  bool late = returned_ns > late_ns;
+  for (int i = 0; i <= slow; i++) {
+    int64_t arrived_ns = atomic_load(&lane->nodes[i].shared->arrived_ns);
+    int64_t ended_ns = atomic_load(&lane->nodes[i].shared->ended_ns);
+    late |= arrived_ns > started_ns && (ended_ns < arrived_ns || ended_ns > late_ns);
   }
-  return from_ns < started_ns || from_ns > started_ns + BUDGET_NS / 4;
+  return late || from_ns < started_ns || from_ns > started_ns + little_ns;
 }
 
 /* false: it does not count. */
