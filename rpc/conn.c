@@ -358,6 +358,7 @@ bool tth_conn_opening(tth_conn *conn, bool lone) {
     conn->lone++;
   if (!conn->pulled) return false;
   if (alone && !atomic_exchange(&conn->led, true)) return true;
+  conn->lone = 0; /* who led for the call before may not have asked yet whether it is to receive on */
   conn->pulled = false;
   conn->link->ops->push(conn->link);
   return false;
