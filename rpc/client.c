@@ -336,6 +336,13 @@ static void each_conn(tether_client *client, void (*fn)(tth_conn *conn)) {
   pthread_mutex_unlock(&client->mu);
 }
 
+/* A call that has been given the connection, and not its place there, finds it as after a GOAWAY. */
+static void take_no_more_calls(tth_conn *conn) {
+  (void)tth_conn_lock(conn);
+  tth_session_leave(tth_conn_session(conn));
+  tth_conn_unlock(conn);
+}
+
 /* A call that is on some connection, referenced; NULL if there is none. */
 static tether_call *any_call(tether_client *client) {
   tether_call *call = NULL;
@@ -384,6 +391,7 @@ void tether_client_close(tether_client *client) {
   tth_addresses_close(client);                          /* no new subchannels from here on, */
   for (size_t i = 0; i < client->subchannel_count; i++) /* and no new connections */
     tth_subchannel_stop(client->subchannels[i]);
+  each_conn(client, take_no_more_calls);
   end_calls(client);
   each_conn(client, tth_conn_close_gently);
   if (!wait_for_none(client, tether_time_add(tth_real_now_ns(), TTH_CLOSE_BOUND_NS))) each_conn(client, tth_conn_close);

@@ -14,6 +14,7 @@
 
 /* What runs in the client's only connection, on whichever thread does the thing. */
 static void (*_Atomic after_received)(void); /* a batch was handled */
+static void (*_Atomic before_look)(void);    /* a caller that has its connection looks what has come */
 static void (*_Atomic after_send)(void);
 
 static const tth_link_ops *real_ops;
@@ -45,12 +46,18 @@ static bool link_send_now(tth_link *link, const uint8_t *batch, size_t len) {
   return all;
 }
 
+static tth_wait_result link_wait(tth_link *link, bool block) {
+  if (!block) run(&before_look);
+  return real_ops->wait(link, block);
+}
+
 static void on_dialed(void *owner, tth_link *link, const char *why) {
   if (link) {
     real_ops = link->ops;
     ops = *real_ops;
     ops.start = link_start;
     ops.send_now = link_send_now;
+    ops.wait = link_wait;
     link->ops = &ops;
   }
   real_done(owner, link, why);
@@ -75,7 +82,7 @@ static tst_latch reached, gone_on;
 /* Nobody takes over: who is missed stays missed. */
 static int setup(void **state) {
   tth_link_nng_set_lease(3600 * TETHER_SEC);
-  after_received = after_send = NULL;
+  after_received = before_look = after_send = NULL;
   went_on = false;
   tst_latch_init(&reached);
   tst_latch_init(&gone_on);
@@ -88,7 +95,7 @@ static int setup(void **state) {
 }
 
 static int teardown(void **state) {
-  after_received = after_send = NULL;
+  after_received = before_look = after_send = NULL;
   tth_link_nng_set_lease(10 * TETHER_MS);
   int failed = rpc_fixture_close(state);
   tst_latch_fini(&reached);
@@ -141,11 +148,57 @@ static void a_caller_that_comes_before_the_leader_has_gone_is_answered(void **st
   assert_int_equal(other_code, TETHER_OK);
 }
 
+/* ---- A close between a call's connection and its place there -------------------------------- */
+
+static void stop_before_placed(void) {
+  atomic_store(&before_look, NULL);
+  tst_latch_open(&reached);
+  went_on = tst_latch_wait(&gone_on, TST_BOUND_NS);
+}
+
+/* The closing thread has looked for calls, and takes leave of the server. */
+static void note_closing(void) {
+  if (pthread_equal(watched, pthread_self())) tst_latch_open(&gone_on);
+}
+
+static int answered; /* the caller's */
+
+static void *call_until_cut(void *unused) {
+  tether_code code = TETHER_OK;
+  for (int i = 0; i < 100 * WARM && code == TETHER_OK; i++) {
+    if (i == WARM) atomic_store(&before_look, stop_before_placed);
+    code = call(testing_v1_echo_client_quick);
+    answered += code == TETHER_OK;
+  }
+  atomic_store(&other_code, (int)code);
+  return unused;
+}
+
+static void a_call_that_has_its_connection_as_the_client_is_closed_is_cancelled_at_both_ends(void **state) {
+  (void)state;
+  tether_server_stats stats;
+  answered = 0;
+  assert_int_equal(pthread_create(&other, NULL, call_until_cut, NULL), 0);
+  bool stopped = tst_latch_wait(&reached, TST_BOUND_NS);
+  tth_link_nng_set_lease(10 * TETHER_MS); /* for what comes after the last call */
+  atomic_store(&watched, pthread_self());
+  atomic_store(&after_send, note_closing);
+  tether_client_close(fixture->client);
+  fixture->client = NULL;
+  assert_int_equal(pthread_join(other, NULL), 0);
+  assert_true(stopped && went_on);
+  assert_int_equal(other_code, TETHER_CANCELLED);
+  tether_server_shutdown(fixture->server, RPC_TEST_BOUND_NS);
+  assert_int_equal(tether_server_get_stats(fixture->server, NULL, &stats), TETHER_OK);
+  for (int i = 0; i < TETHER_CODES; i++) assert_int_equal(stats.ended[i], i == TETHER_OK ? answered : 0);
+}
+
 #define U(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
       U(a_caller_that_comes_before_the_leader_has_gone_is_answered),
+      U(a_call_that_has_its_connection_as_the_client_is_closed_is_cancelled_at_both_ends),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
