@@ -283,7 +283,9 @@ static void on_burst(void *owner, bool begins) {
   tth_conn *conn = owner;
   pthread_mutex_lock(&conn->mu);
   conn->burst = conn->corked = begins;
+  bool done = !begins && is_done_locked(conn);
   tth_conn_unlock(conn);
+  if (done) conn->link->ops->close(conn->link);
 }
 
 /* Tells calls that wanted to send more that they can. Only from here, an I/O thread: whoever else has made room (a
@@ -449,7 +451,8 @@ void tth_conn_close(tth_conn *conn) { conn->link->ops->close(conn->link); }
 void tth_conn_leave(tth_conn *conn) {
   pthread_mutex_lock(&conn->mu);
   tth_session_leave(conn->session);
-  bool done = is_done_locked(conn);
+  bool done =
+      !conn->corked && is_done_locked(conn); /* who tells what has come may have to correct it, and looks then */
   tth_conn_unlock(conn);
   if (done) conn->link->ops->close(conn->link);
 }

@@ -191,6 +191,42 @@ static void a_call_cancelled_before_it_came_is_counted_and_one_that_is_not_accep
   tst_mem_net_free(net);
 }
 
+static void leave_connection(tether_call *call, void *data) {
+  (void)data;
+  tth_conn_leave(call->conn);
+}
+
+/* Two answers come in one batch. While the first is told, the connection is left, as when its address is gone; on the
+ * second there is still a word to say. */
+static void a_connection_that_is_left_while_answers_are_told_stays_until_their_verdicts_are_said(void **state) {
+  (void)state;
+  enum { ANSWERED = 3 };
+  tst_mem_net *net;
+  struct echo_stats stats = {0};
+  tether_server *server = serve_on(&net, NULL, &stats);
+  tether_client *client;
+  tether_server_stats counted;
+  tether_call *calls[ANSWERED], *handlers[ANSWERED];
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
+  const tether_call_options patient = {.wait_for_ready = true};
+  assert_int_equal(tth_client_open_on(&tst_transport_mem, "mem://s", NULL, &client), TETHER_OK);
+  for (int i = 0; i < ANSWERED; i++)
+    calls[i] = testing_v1_handed_client_unary_start(client, tether_ctx_background(), &request, &patient,
+                                                    i == 1 ? leave_connection : NULL, NULL);
+  tst_link_mem_pump(net);
+  for (int i = 0; i < ANSWERED; i++) assert_non_null(handlers[i] = echo_take_handed(&stats));
+  for (int i = 0; i < ANSWERED; i++) echo_finish_handed(handlers[i], TETHER_OK); /* the first leaves alone */
+  tether_call_cancel(calls[2], NULL);
+  tst_link_mem_pump(net);
+  assert_int_equal(tether_server_get_stats(server, NULL, &counted), TETHER_OK);
+  assert_int_equal(counted.ended[TETHER_OK], 2);
+  assert_int_equal(counted.ended[TETHER_CANCELLED], 1);
+  for (int i = 0; i < ANSWERED; i++) tether_call_unref(calls[i]);
+  tether_client_close(client);
+  tether_server_close(server);
+  tst_mem_net_free(net);
+}
+
 static int64_t clock_ns = 1000 * TETHER_SEC;
 
 static int64_t now(void *data) {
@@ -316,6 +352,7 @@ int main(void) {
       cmocka_unit_test(a_client_moves_only_what_it_was_answered_itself),
       cmocka_unit_test(a_verdict_counts_even_before_the_thread_that_answered_has_gone_on),
       cmocka_unit_test(a_call_cancelled_before_it_came_is_counted_and_one_that_is_not_accepted_apart),
+      cmocka_unit_test(a_connection_that_is_left_while_answers_are_told_stays_until_their_verdicts_are_said),
       CASE(both_sides_agree_on_calls_whose_end_is_a_race),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
