@@ -4,14 +4,16 @@
  *   `ready` (there is room again) -+--> pump: sends the status if it is not the one sent last
  *   the call's context ends -------+
  *
- * pump runs once at a time for each watcher: who finds it busy leaves a mark, and whoever is busy looks again. So
- * statuses arrive in order, a slow reader gets the last one only, and the call is finished exactly once:
+ * pump runs once at a time for each watcher: `kicks` counts who wanted it since, and whoever runs runs again for them.
+ * So statuses arrive in order, a slow reader gets the last one only, and the call is finished exactly once:
  *
  *   idle <---> busy ---> finished      the context ended, sending failed, or all was told and the server drains
  *
- * A finished watcher is never touched again, and nothing of the health object either: with the last call gone the
- * server may be closed and the object freed. Failures: a watch that cannot be kept ends RESOURCE_EXHAUSTED. */
+ * With the last call gone the server may be closed and the health object freed, while `ready` or the context's end are
+ * still on their way to a finished watcher: `kicks` stays above 0 there, and they touch nothing but the watcher.
+ * Failures: a watch that cannot be kept ends RESOURCE_EXHAUSTED. */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -21,15 +23,16 @@
 
 /* Lives in its call's memory; the list and whoever pumps hold the call. */
 typedef struct watcher {
-  tether_health *health;
+  tether_health *health; /* there until the call is finished */
   tether_call *call;
   const char *service; /* the request's */
   tether_after after;  /* the context's end */
+  atomic_uint kicks;
+  atomic_bool over;
+  int sent; /* tether_health_status; -1: none. Whoever pumps has it */
   /* under health->mu */
   TAILQ_ENTRY(watcher) link;
   uint64_t told; /* the last round of tell_all that has come by */
-  bool busy, again, over, finished;
-  int sent; /* tether_health_status; -1: none */
 } watcher;
 
 struct tether_health {
@@ -53,50 +56,49 @@ static tether_code send_status(tether_call *call, tether_health_status status, b
   return grpc_health_v1_health_watch_try_send_reply(call, &response, done);
 }
 
-/* Sends what is to be sent, with the lock held but for the sending. Returns whether the watch is over, with *code. */
-static bool work_locked(watcher *w, tether_code *code) {
+/* Sends what is to be sent. Returns whether the watch is over, with *code: then it is off the list. */
+static bool work(watcher *w, tether_code *code) {
   tether_health *health = w->health;
-  for (;;) {
-    bool done;
-    w->again = false;
-    tether_health_status status = tth_health_table_get(&health->table, w->service);
-    if (w->over) *code = TETHER_CANCELLED;
-    if (w->over) return true;
-    if ((int)status == w->sent) {
-      *code = TETHER_UNAVAILABLE;
-      return health->draining;
-    }
-    pthread_mutex_unlock(&health->mu);
-    *code = send_status(w->call, status, &done);
+  bool over = false, done = true;
+  while (!over && done) { /* without room on_ready goes on */
     pthread_mutex_lock(&health->mu);
-    if (*code != TETHER_OK) return true;
-    if (done)
-      w->sent = (int)status;
-    else if (!w->again)
-      return false; /* on_ready goes on */
+    tether_health_status status = tth_health_table_get(&health->table, w->service);
+    bool draining = health->draining;
+    pthread_mutex_unlock(&health->mu);
+    if (atomic_load(&w->over)) {
+      *code = TETHER_CANCELLED;
+      over = true;
+    } else if ((int)status == w->sent) {
+      *code = TETHER_UNAVAILABLE;
+      over = draining;
+      done = false;
+    } else {
+      *code = send_status(w->call, status, &done);
+      over = *code != TETHER_OK;
+      if (done) w->sent = (int)status;
+    }
   }
+  if (!over) return false;
+  pthread_mutex_lock(&health->mu);
+  TAILQ_REMOVE(&health->watchers, w, link);
+  pthread_mutex_unlock(&health->mu);
+  return true;
 }
 
 static void pump(watcher *w) {
-  tether_health *health = w->health;
   tether_code code;
-  pthread_mutex_lock(&health->mu);
-  if (w->busy || w->finished) {
-    w->again = true;
-    pthread_mutex_unlock(&health->mu);
-    return;
-  }
-  w->busy = true;
-  bool over = work_locked(w, &code);
-  w->busy = false;
-  w->finished = over;
-  if (over) TAILQ_REMOVE(&health->watchers, w, link);
-  pthread_mutex_unlock(&health->mu);
-  if (!over) return;
-  tether_call *call = w->call;
-  if (code == TETHER_UNAVAILABLE) code = tether_call_fail(call, code, "the server is shutting down; watch another");
-  tether_call_finish(call, code);
-  tether_call_unref(call);
+  unsigned seen = 1;
+  if (atomic_fetch_add(&w->kicks, 1) > 0) return;
+  do {
+    if (work(w, &code)) { /* with kicks above 0 nobody works here any more */
+      tether_call *call = w->call;
+      if (code == TETHER_UNAVAILABLE) code = tether_call_fail(call, code, "the server is shutting down; watch another");
+      tether_call_finish(call, code);
+      tether_call_unref(call);
+      return;
+    }
+    seen = atomic_fetch_sub(&w->kicks, seen) - seen;
+  } while (seen > 0);
 }
 
 static void on_ready(tether_call *call, tether_ready_for what, void *data) {
@@ -108,9 +110,7 @@ static void on_ready(tether_call *call, tether_ready_for what, void *data) {
 static void on_ctx_end(void *data) {
   watcher *w = data;
   tether_call *call = w->call;
-  pthread_mutex_lock(&w->health->mu);
-  w->over = true;
-  pthread_mutex_unlock(&w->health->mu);
+  atomic_store(&w->over, true);
   pump(w);
   tether_call_unref(call);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <tether/health.h>
+#include <tether/interceptor.h>
 #include <unistd.h>
 
 #include "tests/support/wait.h"
@@ -340,6 +341,64 @@ static void a_draining_server_tells_its_watchers_and_lets_them_go(void **state) 
   }
 }
 
+/* An interceptor that stops the thread on which a call's context ends, before the others that are told of it. */
+static tst_latch ending, may_go_on;
+
+static void stop_here(void *data) {
+  (void)data;
+  tst_latch_open(&ending);
+  if (!tst_latch_wait(&may_go_on, RPC_TEST_BOUND_NS)) abort();
+}
+
+static tether_code tell_end(void *data, tether_call *call, void **state) {
+  (void)data, (void)state;
+  tether_after *after = tether_call_alloc(call, sizeof *after);
+  if (!after) return TETHER_RESOURCE_EXHAUSTED;
+  tether_ctx_after_func(tether_call_ctx(call), after, NULL, stop_here, NULL);
+  return TETHER_OK;
+}
+
+static int setup_stopping(void **state) {
+  static const tether_interceptor stops = {.begin = tell_end};
+  static const tether_interceptor *const interceptors[] = {&stops, NULL};
+  tst_latch_init(&ending);
+  tst_latch_init(&may_go_on);
+  return open_with(state, &(tether_server_options){.interceptors = interceptors});
+}
+
+static int teardown_stopping(void **state) {
+  tst_latch_open(&may_go_on);
+  return teardown(state);
+}
+
+static void open_latch(void *data) { tst_latch_open(data); }
+
+/* The deadline is noticed by who tells the watcher, before the timer's thread has come to the watcher. */
+static void a_watch_that_is_told_of_its_end_late_needs_no_health_any_more(void **state) {
+  struct fixture *f = *state;
+  TETHER_SCOPED tether_ctx *ctx = tether_ctx_with_timeout(f->ctx, 200 * TETHER_MS);
+  assert_int_equal(tether_client_wait_ready(f->client, f->ctx), TETHER_OK);
+  TETHER_SCOPED_CALL tether_call *call = tether_health_watch(f->client, ctx, "");
+  expect_next(call, TETHER_HEALTH_SERVING);
+  assert_true(tst_latch_wait(&ending, TST_BOUND_NS));
+  set(f, "", TETHER_HEALTH_NOT_SERVING);
+  assert_true(tst_wait_until(nothing_runs, f->server, TST_BOUND_NS));
+  tether_client_close(f->client);
+  tether_server_close(f->server);
+  tether_health_free(f->health);
+  f->client = NULL;
+  f->server = NULL;
+  f->health = NULL;
+  tst_latch gone;
+  tether_after after;
+  tst_latch_init(&gone);
+  tst_latch_open(&may_go_on);
+  TETHER_SCOPED tether_ctx *behind = tether_ctx_with_timeout(tether_ctx_background(), TETHER_MS);
+  tether_ctx_after_func(behind, &after, NULL, open_latch, &gone); /* the timer's thread, when it is through */
+  assert_true(tst_latch_wait(&gone, TST_BOUND_NS));
+  tst_latch_fini(&gone);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -360,6 +419,8 @@ int main(void) {
       TEST(watchers_come_and_go_while_several_threads_set),
       TEST(a_shutdown_of_health_turns_everything_off_for_good_and_ends_nothing),
       TEST(a_draining_server_tells_its_watchers_and_lets_them_go),
+      cmocka_unit_test_setup_teardown(a_watch_that_is_told_of_its_end_late_needs_no_health_any_more, setup_stopping,
+                                      teardown_stopping),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
