@@ -417,14 +417,20 @@ static void wake_waiters(void *data) {
   pthread_mutex_unlock(&client->mu);
 }
 
-/* Waits until the state is `state`, or is not. */
+/* From here until it leaves the client does not go idle, nor away. */
+static void enter(tether_client *client) {
+  pthread_mutex_lock(&client->mu);
+  client->inside++;
+  pthread_mutex_unlock(&client->mu);
+}
+
+/* Waits until the state is `state`, or is not, and leaves. */
 static tether_code wait_for(tether_client *client, const tether_ctx *ctx, tether_connectivity state, bool is,
                             tether_connectivity *now) {
   tether_after after;
   tether_ctx_after_func(ctx, &after, NULL, wake_waiters, client);
   tether_code code = TETHER_OK;
   pthread_mutex_lock(&client->mu);
-  client->inside++;
   while ((client->state == state) != is && code == TETHER_OK) {
     code = client->closing ? TETHER_CANCELLED : tether_ctx_err(ctx);
     if (code == TETHER_OK) pthread_cond_wait(&client->changed, &client->mu);
@@ -438,6 +444,7 @@ static tether_code wait_for(tether_client *client, const tether_ctx *ctx, tether
 
 tether_code tether_client_wait_ready(tether_client *client, const tether_ctx *ctx) {
   tether_connectivity now;
+  enter(client); /* first: idle again, it would not become ready by itself */
   tether_client_connect(client);
   return wait_for(client, ctx, TETHER_READY, true, &now);
 }
@@ -445,6 +452,7 @@ tether_code tether_client_wait_ready(tether_client *client, const tether_ctx *ct
 tether_code tether_client_wait_change(tether_client *client, const tether_ctx *ctx, tether_connectivity from,
                                       tether_connectivity *now) {
   tether_connectivity seen;
+  enter(client);
   tether_code code = wait_for(client, ctx, from, false, &seen);
   if (code == TETHER_OK) *now = seen;
   return code;

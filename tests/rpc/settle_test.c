@@ -78,17 +78,21 @@ static void note_end(tether_call *call, void *data) { *(tether_code *)data = tet
 
 /* ---- The client's alarm -------------------------------------------------------------------- */
 
+static void open_to(tst_mem_peer *peer, const tether_client_options *options) {
+  tst_frames hello = {0};
+  assert_true(tst_mem_peer_listen(peer, scene.net, URL));
+  assert_int_equal(tth_client_open_on(&tst_transport_mem, URL, options, &scene.client), TETHER_OK);
+  tst_link_mem_pump(scene.net);
+  tst_frames_hello(&hello, 8);
+  tst_mem_peer_say_frames(peer, &hello);
+  tst_frames_fini(&hello);
+  assert_int_equal(tether_client_connectivity(scene.client), TETHER_READY);
+}
+
 /* Which will try to connect again at an alarm: it had a connection, and lost it at once. */
 static void open_and_lose(void) {
   tst_mem_peer peer;
-  tst_frames hello = {0};
-  assert_true(tst_mem_peer_listen(&peer, scene.net, URL));
-  assert_int_equal(tth_client_open_on(&tst_transport_mem, URL, NULL, &scene.client), TETHER_OK);
-  tst_link_mem_pump(scene.net);
-  tst_frames_hello(&hello, 8);
-  tst_mem_peer_say_frames(&peer, &hello);
-  tst_frames_fini(&hello);
-  assert_int_equal(tether_client_connectivity(scene.client), TETHER_READY);
+  open_to(&peer, NULL);
   tst_mem_peer_fini(&peer);
   assert_int_equal(tether_client_connectivity(scene.client), TETHER_CONNECTING);
 }
@@ -126,6 +130,44 @@ static void a_close_waits_for_the_alarm_that_ends_waiting_calls(void **state) {
   ring_alarm(&after_ns);
   assert_int_equal(code, TETHER_UNAVAILABLE);
   check_close_waits();
+}
+
+/* ---- Idleness ------------------------------------------------------------------------------ */
+
+static void let_a_while_pass(void) {
+  atomic_store(&scene.asked, NULL);
+  (void)ctx_sim_advance(61 * TETHER_SEC);
+}
+
+struct waiting {
+  struct ctx_thread thread;
+  tether_ctx *ctx;
+  tether_code code;
+};
+
+static void wait_ready(void *data) {
+  struct waiting *w = data;
+  w->code = tether_client_wait_ready(scene.client, w->ctx);
+}
+
+/* Nobody has called for long when the wait begins, and the alarm that sees to it rings right then. */
+static void a_client_does_not_go_idle_under_who_begins_to_wait_for_it(void **state) {
+  (void)state;
+  const tether_client_options options = {.idle_timeout_ns = 60 * TETHER_SEC};
+  tst_mem_peer peer;
+  struct waiting w = {.ctx = tether_ctx_with_timeout(tether_ctx_background(), 1000 * TETHER_SEC)};
+  open_to(&peer, &options);
+  atomic_store(&scene.asked, let_a_while_pass); /* the clock is asked when the wait registers with its context */
+  ctx_thread_start(&w.thread, wait_ready, &w);
+  bool ended = ctx_latch_wait(&w.thread.finished);
+  tether_ctx_cancel(w.ctx);
+  ctx_thread_join(&w.thread);
+  tst_mem_peer_fini(&peer);
+  tether_client_close(scene.client);
+  tether_ctx_free(w.ctx);
+  assert_true(ended);
+  assert_null(atomic_load(&scene.asked));
+  assert_int_equal(w.code, TETHER_OK);
 }
 
 /* ---- A retry's timer ----------------------------------------------------------------------- */
@@ -170,6 +212,7 @@ static void a_close_waits_for_the_timer_that_tries_a_call_again(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       CASE(a_close_waits_for_the_alarm_that_ends_waiting_calls),
+      CASE(a_client_does_not_go_idle_under_who_begins_to_wait_for_it),
       CASE(a_close_waits_for_the_timer_that_tries_a_call_again),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
