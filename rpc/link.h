@@ -67,7 +67,8 @@ typedef struct tth_link_ops {
   bool (*send_now)(tth_link *link, const uint8_t *batch, size_t len);
   /* The next three are NULL where only the transport's threads receive.
    * wait: receives what comes next, on this thread; without `block` only what has come already. One thread at a time
-   * blocks here. poke: makes a wait return that has begun, if it blocks. push: see above. Neither blocks. */
+   * blocks here. poke: makes the wait that blocks return, or else the next that would. push: see above. Neither
+   * blocks. */
   tth_wait_result (*wait)(tth_link *link, bool block);
   void (*poke)(tth_link *link);
   void (*push)(tth_link *link);

@@ -32,6 +32,7 @@ struct tth_nng_link {
   _Atomic bool heard; /* the peer's greeting is whole */
   _Atomic int pull;
   _Atomic bool want_push;
+  _Atomic bool poked; /* a wait that blocks is to return, the next one if none does */
   _Atomic unsigned waits;
   _Atomic bool leased; /* written under the lock of link_nng_lease.c, as the next three are */
   tth_nng_list_node lease_node;

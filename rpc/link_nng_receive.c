@@ -268,6 +268,18 @@ static tth_wait_result look(tth_nng_link *link) {
   return TTH_WAIT_NOTHING;
 }
 
+/* Under TAKEN. A poke sets its word before it ends what is under way; that end may have come to a thread that looks,
+ * and the next receive been armed, before this one is here. */
+static tth_wait_result take_unless_poked(tth_nng_link *link) {
+  tth_wait_result result = TTH_WAIT_CAME;
+  if (atomic_load(&link->poked))
+    leave_armed(link);
+  else
+    result = take(link);
+  if (atomic_load(&link->poked)) atomic_store(&link->poked, false); /* who waited looks for the reason after this */
+  return result;
+}
+
 tth_wait_result tth_nng_wait(tth_link *base, bool block) {
   tth_nng_link *link = tth_nng_link_of(base);
   tth_wait_result result = TTH_WAIT_PUSHED;
@@ -275,10 +287,10 @@ tth_wait_result tth_nng_wait(tth_link *base, bool block) {
   if (!block) {
     result = look(link);
   } else if (take_armed(link)) {
-    result = take(link);
+    result = take_unless_poked(link);
   } else {
     atomic_store(&link->want_push, true); /* who is about to arm must know that nobody waits */
-    if (take_armed(link)) result = take(link);
+    if (take_armed(link)) result = take_unless_poked(link);
   }
   tth_nng_drop_quietly(link);
   return result;
@@ -287,6 +299,7 @@ tth_wait_result tth_nng_wait(tth_link *base, bool block) {
 void tth_nng_poke(tth_link *base) {
   tth_nng_link *link = tth_nng_link_of(base);
   if (!link->pull_aio || !tth_nng_try_hold(link)) return;
+  atomic_store(&link->poked, true);
   nng_aio_abort(link->pull_aio, NNG_ECANCELED);
   tth_nng_drop_quietly(link);
 }

@@ -283,6 +283,27 @@ static void a_poke_makes_a_waiting_thread_return(void **state) {
   close_pair(&f);
 }
 
+/* Whose wait it is meant for has not come so far yet, and another thread looks meanwhile what has come. */
+static void a_poke_that_another_thread_meets_still_counts_for_the_next_that_waits(void **state) {
+  (void)state;
+  fixture f;
+  bool met = false, returned = true;
+  open_pair(&f, true);
+  for (int i = 0; i < 50 && !met && returned; i++) {
+    waiter w;
+    arm(&f);
+    f.client.link->ops->poke(f.client.link);
+    met = wait_for_more(&f.client, false) == TTH_WAIT_CAME;
+    waiter_start(&w, &f.client);
+    returned = tst_counter_wait(&w.returns, 1, TST_BOUND_NS);
+    atomic_store(&f.client.pulls, false);
+    f.client.link->ops->push(f.client.link);
+    waiter_join(&w);
+  }
+  assert_true(returned && met);
+  close_pair(&f);
+}
+
 static void after_a_push_no_wait_receives_what_is_sent_then(void **state) {
   (void)state;
   fixture f;
@@ -405,6 +426,7 @@ int main(void) {
       cmocka_unit_test(an_end_that_nobody_waits_for_is_seen),
       cmocka_unit_test(a_look_without_blocking_takes_only_what_has_come),
       cmocka_unit_test(a_poke_makes_a_waiting_thread_return),
+      cmocka_unit_test(a_poke_that_another_thread_meets_still_counts_for_the_next_that_waits),
       cmocka_unit_test(after_a_push_no_wait_receives_what_is_sent_then),
       cmocka_unit_test(a_close_ends_a_wait_and_is_told_elsewhere),
       cmocka_unit_test(a_close_by_the_peer_ends_a_wait_and_is_told_elsewhere),
