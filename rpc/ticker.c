@@ -1,8 +1,8 @@
 /* A timer that goes on by itself.
  *
- *   IDLE ──kick──> RUNNING ──armed──> ARMED ──time, kick, stop──> RUNNING ──no next time, stopped──> OVER
- *                  ^     │
- *                  └─────┘ kicked, or time came, meanwhile
+ *   IDLE ──kick, stop──> RUNNING ──armed──> ARMED ──time, kick, stop──> RUNNING ──stopped, no memory──> OVER
+ *    ^                   │ ^   │
+ *    └──no next time─────┘ └───┘ kicked, or time came, meanwhile
  *
  * Whoever moves it to RUNNING ticks and arms; everybody else leaves `again`. So ticks never overlap, a timer that runs
  * out while it is being armed is no special case, and neither is a callback that comes from inside arming it. */
@@ -24,7 +24,7 @@ static bool take(tth_ticker *ticker, bool from_timer) {
   bool idle = !ticker->running && !ticker->over, armed = ticker->armed;
   if (!idle) ticker->again = true;
   if (idle) {
-    ticker->running = true;
+    ticker->begun = ticker->running = true;
     ticker->armed = false;
   }
   pthread_mutex_unlock(&ticker->mu);
@@ -64,8 +64,8 @@ static void run(tth_ticker *ticker) {
     tether_ctx_free(ticker->ctx);
     ticker->ctx = NULL;
     int64_t at_ns = stopped ? TETHER_FOREVER : ticker->tick(ticker->owner);
-    bool memory = at_ns != TETHER_FOREVER && !arm(ticker, at_ns);
-    if (at_ns == TETHER_FOREVER || memory) {
+    bool wanted = at_ns != TETHER_FOREVER, memory = wanted && !arm(ticker, at_ns);
+    if (stopped || memory) {
       tether_ctx_free(ticker->ctx);
       ticker->ctx = NULL;
       end(ticker, memory);
@@ -75,11 +75,11 @@ static void run(tth_ticker *ticker) {
     bool done = !ticker->again && !ticker->stopped;
     if (done) {
       ticker->running = false;
-      ticker->armed = true;
+      ticker->armed = wanted;
     }
     pthread_mutex_unlock(&ticker->mu);
     if (done) return;
-    (void)tether_after_stop_wait(&ticker->after); /* what it has begun has left `again` and gone */
+    if (wanted) (void)tether_after_stop_wait(&ticker->after); /* what it has begun has left `again` and gone */
   }
 }
 
@@ -90,7 +90,7 @@ void tth_ticker_kick(tth_ticker *ticker) {
 void tth_ticker_stop(tth_ticker *ticker) {
   pthread_mutex_lock(&ticker->mu);
   ticker->stopped = true;
-  bool begun = ticker->running || ticker->armed;
+  bool begun = ticker->begun;
   pthread_mutex_unlock(&ticker->mu);
   if (begun) tth_ticker_kick(ticker);
 }

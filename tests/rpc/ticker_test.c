@@ -9,7 +9,7 @@
 
 struct owner {
   tth_ticker ticker;
-  int64_t gap_ns; /* between ticks; TETHER_FOREVER: one is enough */
+  int64_t gap_ns; /* between ticks; TETHER_FOREVER: it waits for kicks */
   tst_counter ticks, ended;
   atomic_int inside;
   atomic_bool overlapped, late, without_memory;
@@ -63,15 +63,19 @@ static void it_ticks_when_it_said_until_it_is_stopped(void **state) {
   end(&owner);
 }
 
-static void one_that_wants_no_more_ends_by_itself_and_takes_no_notice_of_anything(void **state) {
+static void one_that_waits_for_nothing_rests_until_it_is_kicked(void **state) {
   (void)state;
   struct owner owner;
   begin(&owner, TETHER_FOREVER);
-  tth_ticker_kick(&owner.ticker);
+  for (int i = 1; i <= 5; i++) {
+    tth_ticker_kick(&owner.ticker);
+    assert_int_equal(tst_counter_get(&owner.ticks), i);
+    assert_int_equal(tst_counter_get(&owner.ended), 0);
+  }
+  tth_ticker_stop(&owner.ticker);
   assert_int_equal(tst_counter_get(&owner.ended), 1);
   tth_ticker_kick(&owner.ticker);
-  tth_ticker_stop(&owner.ticker);
-  assert_int_equal(tst_counter_get(&owner.ticks), 1);
+  assert_int_equal(tst_counter_get(&owner.ticks), 5);
   end(&owner);
 }
 
@@ -110,9 +114,11 @@ static void kicks_ticks_and_the_stop_may_meet(void **state) {
   for (int round = 0; round < 60; round++) {
     struct owner owner;
     pthread_t threads[THREADS];
-    /* Times that are over as they are armed, about to be over, and far away. */
-    begin(&owner, round % 3 == 0 ? 0 : round % 3 == 1 ? 20 * TETHER_US : TETHER_SEC);
+    /* Times that are over as they are armed, about to be over, far away, and none. */
+    static const int64_t gaps_ns[] = {0, 20 * TETHER_US, TETHER_SEC, TETHER_FOREVER};
+    begin(&owner, gaps_ns[round % 4]);
     for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, kick_often, &owner), 0);
+    while (owner.gap_ns == TETHER_FOREVER && tst_counter_get(&owner.ticks) < 20 + round) tth_ticker_kick(&owner.ticker);
     assert_true(tst_counter_wait(&owner.ticks, 20 + round, TST_BOUND_NS));
     tth_ticker_stop(&owner.ticker);
     for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
@@ -123,7 +129,7 @@ static void kicks_ticks_and_the_stop_may_meet(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(it_ticks_when_it_said_until_it_is_stopped),
-      cmocka_unit_test(one_that_wants_no_more_ends_by_itself_and_takes_no_notice_of_anything),
+      cmocka_unit_test(one_that_waits_for_nothing_rests_until_it_is_kicked),
       cmocka_unit_test(stopped_before_it_begins_it_ends_without_a_tick),
       cmocka_unit_test(a_kick_does_not_wait_for_the_time),
       cmocka_unit_test(kicks_ticks_and_the_stop_may_meet),
