@@ -420,7 +420,7 @@ static bool on_frame(tth_session *session, const tth_frame *frame, tth_event *ev
   if (leaving && frame->type != TTH_PONG && !verdict) return false;
   if (!session->hello_seen && frame->type != TTH_HELLO && !leaving)
     return broken(session, event, "the first frame is not HELLO");
-  if (frame->type < TTH_PING) tth_life_used(session);
+  if (frame->type < TTH_PING || verdict) tth_life_used(session);
   switch (frame->type) {
     case TTH_HELLO:
       return on_hello(session, frame, event);

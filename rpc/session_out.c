@@ -143,8 +143,17 @@ static void write_barrier(tth_session *session, int64_t now_ns, struct batch *ba
   tth_peer_clock_stop(&session->clock);
 }
 
+/* Whether anything leaves now that makes the peer forgive a PING: calls that wait for a slot, or that are over before
+ * they have left, do not. */
+static bool has_company(const tth_session *session, int64_t now_ns) {
+  const tth_stream *next = session->queued.first;
+  bool opens = next && !session->going_away && session->streams.count < session->peer_limits.max_streams &&
+               next->out->deadline_ns > now_ns;
+  return session->control || session->cancels.first || session->owed.first || session->ready.first || opens;
+}
+
 static bool write_control(tth_session *session, int64_t now_ns, struct batch *batch) {
-  bool company = tth_session_pending(session) > 0;
+  bool company = has_company(session, now_ns);
   for (tth_out *out; (out = session->control);) {
     if (out->len > batch->room) return false;
     memcpy(batch->to, out->data, out->len);

@@ -189,6 +189,38 @@ static void with_other_traffic_a_client_asks_a_second_after_the_last_answer(void
   drop(session);
 }
 
+static tth_out *request(int64_t deadline_ns) {
+  tth_out *out = tth_out_new(TTH_FRAME_HEADER + 18, false);
+  assert_non_null(out);
+  out->deadline_ns = deadline_ns;
+  tth_frame_put(out->data, 18, TTH_HEADERS, TTH_FLAG_END, 0);
+  memset(out->data + TTH_FRAME_HEADER, 0, 18); /* where the time that is left is written */
+  return out;
+}
+
+static void calls_that_cannot_leave_are_no_other_traffic(void **state) {
+  (void)state;
+  static int user;
+  tth_session *session;
+  int64_t now_ns = settled(&session);
+  assert_non_null(tth_session_open(session, &user, request(now_ns + MS)));
+  assert_false(pings(session, now_ns + SEC)); /* its time is over */
+  drop(session);
+  now_ns = settled(&session);
+  assert_non_null(tth_session_open(session, &user, request(TETHER_FOREVER)));
+  assert_true(pings(session, now_ns + SEC)); /* and one that does */
+  drop(session);
+  now_ns = settled(&session);
+  for (uint32_t i = 0; i < limits.max_streams; i++)
+    assert_non_null(tth_session_open(session, &user, request(TETHER_FOREVER)));
+  assert_false(pings(session, now_ns));
+  assert_non_null(tth_session_open(session, &user, request(TETHER_FOREVER)));
+  assert_false(pings(session, now_ns + SEC)); /* no slot */
+  chat(session);
+  assert_true(pings(session, now_ns + SEC));
+  drop(session);
+}
+
 static void a_peer_that_does_not_answer_is_asked_once(void **state) {
   (void)state;
   tth_session *session = greeted(TTH_CLIENT, SEC);
@@ -381,6 +413,7 @@ int main(void) {
       cmocka_unit_test(a_server_asks_nothing),
       cmocka_unit_test(a_quiet_connection_stays_quiet),
       cmocka_unit_test(with_other_traffic_a_client_asks_a_second_after_the_last_answer),
+      cmocka_unit_test(calls_that_cannot_leave_are_no_other_traffic),
       cmocka_unit_test(a_peer_that_does_not_answer_is_asked_once),
       cmocka_unit_test(stamps_that_cannot_be_true_teach_nothing),
       cmocka_unit_test(answers_to_no_question_are_skipped),
