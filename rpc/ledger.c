@@ -29,6 +29,9 @@ static int64_t told_ns(int64_t ns) { return ns < 0 ? 0 : ns > INT64_MAX >> 8 ? I
 
 static int64_t at_least_0(int64_t ns) { return ns > 0 ? ns : 0; }
 
+/* A part is no more than the whole, whatever a peer tells. */
+static int64_t part_of(int64_t whole_ns, int64_t ns) { return ns < whole_ns ? ns : whole_ns; }
+
 static void set_cause(tether_ledger *row, const Tether__V1__Cause *cause) {
   tether_cause *known = tth_cause_from_wire(cause);
   row->cause = tether_cause_get_code(known);
@@ -51,14 +54,11 @@ static const tether_ledger *row_of_leg(tether_call *call, const Tether__V1__Leg 
   row->hop = text_of(leg->peer);
   row->started_ns = told_ns(leg->started_ns);
   row->took_ns = told_ns(leg->took_ns);
-  row->late_ns = at_least_0(tether_time_add(row->started_ns, row->took_ns) - over_ns);
-  if (row->late_ns > row->took_ns) row->late_ns = row->took_ns;
+  row->late_ns = part_of(row->took_ns, at_least_0(tether_time_add(row->started_ns, row->took_ns) - over_ns));
   row->waited_ns = told_ns(leg->waited_ns);
   row->connected = !leg->unconnected;
-  row->retried_ns = told_ns(leg->retried_ns);
-  if (row->retried_ns > row->waited_ns) row->retried_ns = row->waited_ns;
-  row->resolving_ns = told_ns(leg->resolving_ns);
-  if (row->resolving_ns > row->waited_ns - row->retried_ns) row->resolving_ns = row->waited_ns - row->retried_ns;
+  row->retried_ns = part_of(row->waited_ns, told_ns(leg->retried_ns));
+  row->resolving_ns = part_of(row->waited_ns - row->retried_ns, told_ns(leg->resolving_ns));
   row->attempts = leg->has_attempts ? leg->attempts : row->connected;
   row->before = code_of(leg->before);
   row->code = code_of(leg->code);
@@ -114,8 +114,7 @@ const tether_ledger *tth_call_ledger(tether_call *call) {
   row->method = call->path;
   row->hop = tth_call_hop(call);
   row->took_ns = call->c.ended_ns - call->c.started_ns;
-  row->late_ns = tth_client_call_late_ns(call, call->c.ended_ns);
-  if (row->late_ns > row->took_ns) row->late_ns = row->took_ns;
+  row->late_ns = part_of(row->took_ns, tth_client_call_late_ns(call, call->c.ended_ns));
   row->connected = call->conn || tth_client_call_attempts(call) > 0;
   row->waited_ns = call->c.left_ns ? call->c.left_ns - call->c.started_ns : row->took_ns;
   row->retried_ns = tth_client_call_retried_ns(call, &row->before);
@@ -163,13 +162,11 @@ struct blame {
 static int64_t in_time_ns(const tether_ledger *row) { return row->took_ns - row->late_ns; }
 
 /* In the server's queue, while there was something left to wait for. */
-static int64_t queue_in_time_ns(const tether_ledger *row) {
-  return row->queue_ns < row->budget_ns ? row->queue_ns : row->budget_ns;
-}
+static int64_t queue_in_time_ns(const tether_ledger *row) { return part_of(row->budget_ns, row->queue_ns); }
 
 /* What a row spent after its caller had left, or should have, is not the caller's. */
 static void consider(struct blame *most, const tether_ledger *row, tether_phase phase, int64_t spent_ns) {
-  if (spent_ns > in_time_ns(row)) spent_ns = in_time_ns(row);
+  spent_ns = part_of(in_time_ns(row), spent_ns);
   if (spent_ns > most->spent_ns) *most = (struct blame){row, phase, spent_ns};
 }
 

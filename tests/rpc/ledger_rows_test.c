@@ -249,13 +249,20 @@ static bool has_ended(void *data) {
   return tether_call_code(data) != TETHER_OK;
 }
 
-static void time_in_the_servers_queue_is_queued_there(void **state) {
-  (void)state;
+/* Has the only worker until it is cancelled. */
+static tether_call *hold_the_worker(void) {
   Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
   tether_call *holder =
       testing_v1_echo_client_hang_start(n->client, tether_ctx_background(), &request, NULL, NULL, NULL);
   move(0);
   assert_true(rpc_wait_for(&n->stats.hanging, 1));
+  return holder;
+}
+
+static void time_in_the_servers_queue_is_queued_there(void **state) {
+  (void)state;
+  tether_call *holder = hold_the_worker();
+  Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
   request.code = TETHER_DEADLINE_EXCEEDED;
   tether_call *c =
       testing_v1_echo_client_pooled_start(n->client, tether_ctx_background(), &request, &bound, NULL, NULL);
@@ -275,11 +282,8 @@ static bool is_answered(void *data) {
 
 static void time_in_a_queue_after_the_deadline_is_no_part_of_it_either(void **state) {
   (void)state;
+  tether_call *holder = hold_the_worker();
   Testing__V1__Request request = TESTING__V1__REQUEST__INIT;
-  tether_call *holder =
-      testing_v1_echo_client_hang_start(n->client, tether_ctx_background(), &request, NULL, NULL, NULL);
-  move(0);
-  assert_true(rpc_wait_for(&n->stats.hanging, 1));
   tst_mem_delay(n->link, 300 * MS);
   tether_call *c =
       testing_v1_echo_client_pooled_start(n->client, tether_ctx_background(), &request, &bound, NULL, NULL);
