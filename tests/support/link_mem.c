@@ -14,7 +14,7 @@
 #define ROOM_DEFAULT ((size_t)256 * 1024)
 
 /* So long a net that is to be freed waits for what it holds. */
-#define FREED_WITHIN_MS 5000
+#define FREED_WITHIN_SEC 5
 
 void tst_mem_misuse(const char *what) {
   fprintf(stderr, "link_mem: tst_mem_misuse: %s\n", what);
@@ -250,11 +250,12 @@ void tst_mem_net_free(tst_mem_net *net) {
   if (!net) return;
   pthread_mutex_lock(&net->lock);
   /* Another thread may just be letting go of the last call that kept a connection. */
-  for (int i = 0; i < FREED_WITHIN_MS && (net->links || net->listeners || net->dialers); i++) {
-    pthread_mutex_unlock(&net->lock);
-    nanosleep(&(struct timespec){.tv_nsec = TETHER_MS}, NULL);
-    pthread_mutex_lock(&net->lock);
-  }
+  struct timespec until;
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  until.tv_sec += FREED_WITHIN_SEC;
+  while ((net->links || net->listeners || net->dialers) &&
+         pthread_cond_timedwait(&net->changed, &net->lock, &until) == 0)
+    continue;
   if (net->links || net->listeners || net->dialers)
     tst_mem_misuse("a net is freed before its links, dialers and listeners");
   net->stopping = true;
@@ -375,6 +376,7 @@ static void link_free(tth_link *base) {
   *at = link->next;
   clear_locked(&link->inbox);
   clear_locked(&link->sents);
+  pthread_cond_broadcast(&net->changed);
   pthread_mutex_unlock(&net->lock);
   free(link);
 }

@@ -96,6 +96,7 @@ static void dialer_free(tth_dialer *dialer) {
   tth_dialer **at = &net->dialers;
   while (*at != dialer) at = &(*at)->next;
   *at = dialer->next;
+  pthread_cond_broadcast(&net->changed);
   pthread_mutex_unlock(&net->lock);
   free(dialer->name);
   free(dialer);
@@ -140,6 +141,7 @@ static void listener_free(tth_listener *listener) {
   while (*at != listener) at = &(*at)->next;
   *at = listener->next;
   while (listener->calling) pthread_cond_wait(&net->changed, &net->lock);
+  pthread_cond_broadcast(&net->changed);
   pthread_mutex_unlock(&net->lock);
   free(listener->name);
   free(listener);
