@@ -39,12 +39,12 @@ static void everything_that_may_happen_does(void **state) {
   sim_result result;
   sim_seeds_run(&seeds, &result);
   const sim_totals *t = &result.totals;
-  const uint64_t happened[] = {t->ok,        t->cancelled, t->expired,   t->unavailable, t->failed,
-                               t->unsent,    t->detached,  t->cut,       t->slots_full,  t->stops_confirmed,
-                               t->corrected, t->estimated, t->streams,   t->send_waits,  t->windows,
-                               t->retried,   t->groups,    t->aimed,     t->crossings,   t->partitions,
-                               t->breaks,    t->vanished,  t->kills,     t->restarts,    t->shutdowns,
-                               t->closes,    t->moved,     t->elsewhere, t->requeued,    t->unaccepted};
+  const uint64_t happened[] = {
+      t->ok,       t->cancelled,  t->expired,         t->unavailable, t->failed,    t->unsent,     t->detached,
+      t->cut,      t->slots_full, t->stops_confirmed, t->corrected,   t->estimated, t->streams,    t->send_waits,
+      t->windows,  t->retried,    t->groups,          t->aimed,       t->crossings, t->partitions, t->breaks,
+      t->vanished, t->kills,      t->restarts,        t->shutdowns,   t->closes,    t->moved,      t->elsewhere,
+      t->requeued, t->unaccepted, t->overtaken};
   for (size_t i = 0; i < sizeof happened / sizeof *happened; i++)
     if (happened[i] < seeds.count * 5 / 1000) fail_msg("number %zu has happened %" PRIu64 " times", i, happened[i]);
 }
